@@ -1,0 +1,272 @@
+package sqlscan
+
+import "strings"
+
+// Kind says what a statement may leave behind on its server connection.
+type Kind uint8
+
+// The kinds of effects.
+const (
+	// Unknown: nothing is known from the text; the command tag decides.
+	Unknown Kind = iota
+	// SetLocal ends with the transaction: SET LOCAL, SET TRANSACTION, SET CONSTRAINTS.
+	SetLocal
+	// Set changes the one setting named, for the session.
+	Set
+	// Reset returns the one setting named to its default.
+	Reset
+	// ResetAll is RESET ALL.
+	ResetAll
+	// Deallocate drops the one prepared statement named.
+	Deallocate
+	// DeallocateAll is DEALLOCATE ALL.
+	DeallocateAll
+	// DiscardAll is DISCARD ALL.
+	DiscardAll
+	// Declare is a cursor that ends with the transaction.
+	Declare
+	// DeclareHold is a cursor WITH HOLD.
+	DeclareHold
+	// Commit ends a transaction for good: COMMIT, END.
+	Commit
+	// Temporary creates a temporary object.
+	Temporary
+)
+
+// Effect is what a statement may leave behind.
+type Effect struct {
+	Kind Kind
+	Name string // of the setting or statement, folded as PostgreSQL folds it
+}
+
+// EffectOf looks at the first words of a text. A text of several statements is
+// Unknown. Name points into text unless it had to be folded.
+func EffectOf(text string) Effect {
+	text = skipSpace(text)
+	if len(text) < 3 {
+		return Effect{}
+	}
+	switch text[0] | 0x20 {
+	case 's', 'r', 'd', 'c', 'e':
+	default:
+		return Effect{}
+	}
+	word, rest := cutWord(text)
+	switch {
+	case strings.EqualFold(word, "set"):
+		return effectOfSet(single(rest))
+	case strings.EqualFold(word, "reset"):
+		return effectOfReset(single(rest))
+	case strings.EqualFold(word, "deallocate"):
+		return effectOfDeallocate(single(rest))
+	case strings.EqualFold(word, "discard"):
+		if word, _ := cutWord(single(rest)); strings.EqualFold(word, "all") {
+			return Effect{Kind: DiscardAll}
+		}
+	case strings.EqualFold(word, "declare"):
+		return effectOfDeclare(single(rest))
+	case strings.EqualFold(word, "commit"), strings.EqualFold(word, "end"):
+		return Effect{Kind: Commit}
+	case strings.EqualFold(word, "create"):
+		return effectOfCreate(rest)
+	}
+	return Effect{}
+}
+
+func effectOfSet(rest string) Effect {
+	word, after := cutWord(rest)
+	if strings.EqualFold(word, "session") {
+		word, after = cutWord(after)
+		if strings.EqualFold(word, "characteristics") || strings.EqualFold(word, "authorization") {
+			return Effect{}
+		}
+	}
+	switch {
+	case strings.EqualFold(word, "local"), strings.EqualFold(word, "transaction"), strings.EqualFold(word, "constraints"):
+		return Effect{Kind: SetLocal}
+	case strings.EqualFold(word, "time"):
+		if zone, _ := cutWord(after); strings.EqualFold(zone, "zone") {
+			return Effect{Kind: Set, Name: "timezone"}
+		}
+		return Effect{}
+	case strings.EqualFold(word, "names"):
+		return Effect{Kind: Set, Name: "client_encoding"}
+	case strings.EqualFold(word, "role"), strings.EqualFold(word, "session_authorization"),
+		strings.EqualFold(word, "xml"), strings.EqualFold(word, "seed"), strings.EqualFold(word, "schema"),
+		strings.EqualFold(word, "catalog"):
+		return Effect{}
+	}
+	next := skipSpace(after)
+	if word == "" || next == "" {
+		return Effect{}
+	}
+	if to, _ := cutWord(next); next[0] != '=' && !strings.EqualFold(to, "to") {
+		return Effect{}
+	}
+	return Effect{Kind: Set, Name: strings.ToLower(word)}
+}
+
+func effectOfReset(rest string) Effect {
+	word, after := cutWord(rest)
+	switch {
+	case strings.EqualFold(word, "all"):
+		return Effect{Kind: ResetAll}
+	case strings.EqualFold(word, "time"):
+		return Effect{Kind: Reset, Name: "timezone"}
+	case word == "", strings.EqualFold(word, "role"), strings.EqualFold(word, "session"),
+		strings.EqualFold(word, "session_authorization"), skipSpace(after) != "":
+		return Effect{}
+	}
+	return Effect{Kind: Reset, Name: strings.ToLower(word)}
+}
+
+func effectOfDeallocate(rest string) Effect {
+	word, after := cutWord(rest)
+	if next := skipSpace(after); strings.EqualFold(word, "prepare") && next != "" {
+		rest = next
+		word, after = cutWord(rest)
+	}
+	switch {
+	case strings.EqualFold(word, "all"):
+		return Effect{Kind: DeallocateAll}
+	case word != "" && skipSpace(after) == "":
+		return Effect{Kind: Deallocate, Name: strings.ToLower(word)}
+	}
+	if name, after, ok := cutQuoted(skipSpace(rest)); ok && skipSpace(after) == "" {
+		return Effect{Kind: Deallocate, Name: name}
+	}
+	return Effect{}
+}
+
+// effectOfDeclare: the options stand before FOR, WITH HOLD among them.
+func effectOfDeclare(rest string) Effect {
+	if rest == "" {
+		return Effect{}
+	}
+	for word, after := cutToken(rest); after != ""; word, after = cutToken(after) {
+		switch {
+		case strings.EqualFold(word, "hold"):
+			return Effect{Kind: DeclareHold} // WITHOUT HOLD too: asking costs little
+		case strings.EqualFold(word, "for"):
+			return Effect{Kind: Declare}
+		}
+	}
+	return Effect{}
+}
+
+func effectOfCreate(rest string) Effect {
+	for range 4 { // OR REPLACE LOCAL TEMPORARY
+		var word string
+		word, rest = cutWord(rest)
+		switch {
+		case strings.EqualFold(word, "temp"), strings.EqualFold(word, "temporary"):
+			return Effect{Kind: Temporary}
+		case strings.EqualFold(word, "or"), strings.EqualFold(word, "replace"),
+			strings.EqualFold(word, "local"), strings.EqualFold(word, "global"):
+		default:
+			return Effect{}
+		}
+	}
+	return Effect{}
+}
+
+// single returns text without a closing semicolon, and "" where it may hold
+// more than one statement.
+func single(text string) string {
+	i := strings.IndexByte(text, ';')
+	if i < 0 {
+		return text
+	}
+	if skipSpace(text[i+1:]) != "" {
+		return ""
+	}
+	return text[:i]
+}
+
+// skipSpace drops leading white space and comments. Manual, Lexical Structure.
+func skipSpace(s string) string {
+	for s != "" {
+		switch {
+		case s[0] == ' ' || s[0] >= '\t' && s[0] <= '\r':
+			s = s[1:]
+		case strings.HasPrefix(s, "--"):
+			i := strings.IndexAny(s, "\r\n")
+			if i < 0 {
+				return ""
+			}
+			s = s[i:]
+		case strings.HasPrefix(s, "/*"):
+			s = skipComment(s)
+		default:
+			return s
+		}
+	}
+	return s
+}
+
+// skipComment drops a comment, which may hold others; "" if it has no end.
+func skipComment(s string) string {
+	depth := 0
+	for i := 0; i+1 < len(s); i++ {
+		switch s[i : i+2] {
+		case "/*":
+			depth++
+			i++
+		case "*/":
+			depth--
+			i++
+			if depth == 0 {
+				return s[i+1:]
+			}
+		}
+	}
+	return ""
+}
+
+// cutWord cuts an unquoted word, with dots, from the front of s; "" if another
+// thing stands there.
+func cutWord(s string) (word, rest string) {
+	s = skipSpace(s)
+	i := 0
+	for i < len(s) && isWordByte(s[i]) {
+		i++
+	}
+	return s[:i], s[i:]
+}
+
+func isWordByte(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '$' || c == '.' || c >= 0x80
+}
+
+// cutToken is cutWord that steps over quoted names and single other bytes.
+func cutToken(s string) (word, rest string) {
+	s = skipSpace(s)
+	if s == "" {
+		return "", ""
+	}
+	if name, rest, ok := cutQuoted(s); ok {
+		return name[:0], rest
+	}
+	if word, rest = cutWord(s); word != "" {
+		return word, rest
+	}
+	return "", s[1:]
+}
+
+// cutQuoted cuts a quoted identifier.
+func cutQuoted(s string) (name, rest string, ok bool) {
+	if s == "" || s[0] != '"' {
+		return "", s, false
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] != '"' {
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == '"' {
+			i++
+			continue
+		}
+		return strings.ReplaceAll(s[1:i], `""`, `"`), s[i+1:], true
+	}
+	return "", s, false
+}

@@ -1,0 +1,320 @@
+package proxy
+
+import (
+	"strings"
+
+	"github.com/penstock/penstock/internal/sqlscan"
+	"github.com/penstock/penstock/internal/wire"
+)
+
+// In transaction mode the names that a client gives to its prepared statements
+// are the client's only. On servers a statement has one name, made from its
+// text, and is prepared on a connection when it is first needed there. What
+// PostgreSQL would refuse is sent so that the server refuses it itself: the
+// error comes in its place, aborts what it must abort, and is word for word
+// PostgreSQL's.
+
+// parse notes a Parse: of a name that is taken, of a statement that this
+// server connection knows already, or of a new one.
+func (m *composer) parse(frame, body []byte) {
+	s, l := m.s, m.l
+	name, rest, ok := wire.CString(body)
+	if s.mode == modeSession || !ok {
+		l.replies.push(reply{kind: replyParse})
+		m.keep(len(frame))
+		return
+	}
+	l.conn.Counters.Parsed(true, false)
+	if len(name) == 0 {
+		m.parseUnnamed(frame, rest)
+		return
+	}
+	if _, taken := s.statements[string(name)]; taken {
+		m.parseTaken(frame, string(name))
+		return
+	}
+	st := s.srv.statements.statement(rest)
+	r := reply{kind: replyParse, stmt: st, name: string(name)}
+	if s.statements == nil {
+		s.statements = map[string]*Statement{}
+	}
+	s.statements[r.name] = st
+	m.drop(len(frame))
+	aborted := l.conn.TxStatus == 'E'
+	if l.prepared.use(st) && !aborted {
+		r.action = insert
+		l.replies.push(r)
+		return
+	}
+	if aborted {
+		// The server must see it to refuse it, and to accept a ROLLBACK.
+		m.out = wire.AppendClose(m.out, st.name)
+		l.replies.push(reply{kind: replyClose, action: skip})
+	}
+	m.prepare(r)
+}
+
+// prepare sends a Parse of r's statement under its name on servers, after
+// making room for it.
+func (m *composer) prepare(r reply) {
+	l := m.l
+	if !l.prepared.use(r.stmt) {
+		for limit := m.s.srv.preparedLimit(); l.prepared.len() >= limit && l.prepared.oldest != nil; {
+			old := l.prepared.oldest.stmt
+			l.prepared.remove(old)
+			l.replies.push(reply{kind: replyClose, action: skip, stmt: old})
+			m.out = wire.AppendClose(m.out, old.name)
+		}
+		l.prepared.add(r.stmt)
+	}
+	l.conn.Counters.Parsed(false, true)
+	l.replies.push(r)
+	m.out = r.stmt.appendParse(m.out, r.stmt.name)
+}
+
+// parseUnnamed passes the Parse on and remembers its text, for a Bind that
+// comes when another server connection is linked.
+func (m *composer) parseUnnamed(frame, rest []byte) {
+	s, l := m.s, m.l
+	st := s.unnamed
+	if st == nil || st.body != string(rest) {
+		st = s.srv.statements.statement(rest)
+	}
+	l.conn.Counters.Parsed(false, true)
+	l.replies.push(reply{kind: replyParse, stmt: st, unnamed: true, prev: s.unnamed})
+	s.unnamed, l.unnamed = st, st
+	m.keep(len(frame))
+}
+
+// parseTaken lets the server refuse a name that is taken: under the client's
+// own name, which no server statement has, an empty statement is prepared
+// first, and dropped after the client's Sync by forgetTaken.
+func (m *composer) parseTaken(frame []byte, clientName string) {
+	m.drop(len(frame))
+	name := safeName(clientName)
+	m.out = appendNamed(m.out, wire.Parse, name, "\x00\x00\x00")
+	m.l.replies.push(reply{kind: replyParse, action: skip})
+	m.out = appendNamed(m.out, wire.Parse, name, frame[wire.HeaderSize+len(clientName)+1:])
+	m.l.replies.push(reply{kind: replyParse})
+	m.l.taken = append(m.l.taken, name)
+}
+
+// safeName keeps a client from naming the statements of others.
+func safeName(name string) string {
+	if strings.HasPrefix(name, serverPrefix) {
+		return "x" + name[1:]
+	}
+	return name
+}
+
+// bind notes a Bind and gives it the statement's name on servers.
+func (m *composer) bind(frame, body []byte) {
+	s, l := m.s, m.l
+	portal, rest, ok := wire.CString(body)
+	name, values, ok2 := wire.CString(rest)
+	if s.mode == modeSession || !ok || !ok2 {
+		l.replies.push(reply{kind: replyBind})
+		m.keep(len(frame))
+		return
+	}
+	l.conn.Counters.Bound()
+	st, server := m.resolve(name)
+	if st != nil {
+		if string(portal) != l.bound.portal {
+			l.bound.portal = string(portal)
+		}
+		l.bound.effect, l.bound.known = st.effect, true
+	} else {
+		l.bound.known = false
+	}
+	l.replies.push(reply{kind: replyBind, stmt: st})
+	if server == string(name) {
+		m.keep(len(frame))
+		return
+	}
+	m.drop(len(frame))
+	h, _ := wire.ParseHeader(frame)
+	n := h.Len - len(name) + len(server)
+	m.out = append(m.out, wire.Bind, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	m.out = append(m.out, portal...)
+	m.out = append(m.out, 0)
+	m.out = append(m.out, server...)
+	m.out = append(m.out, 0)
+	m.out = append(m.out, values...)
+}
+
+// resolve finds the statement that a client names, prepares it here where that
+// is needed, and returns its name on the server. For a statement that does not
+// exist it returns a name that makes the server say so.
+func (m *composer) resolve(name []byte) (*Statement, string) {
+	s, l := m.s, m.l
+	if len(name) == 0 {
+		st := s.unnamed
+		switch {
+		case st == l.unnamed && st != nil:
+		case st != nil:
+			m.run()
+			m.out = st.appendParse(m.out, "")
+			l.replies.push(reply{kind: replyParse, action: skip, stmt: st, unnamed: true})
+			l.unnamed = st
+		default:
+			// Not another session's: 26000 is due.
+			m.run()
+			m.out = wire.AppendClose(m.out, "")
+			l.replies.push(reply{kind: replyClose, action: skip})
+		}
+		return st, ""
+	}
+	st := s.statements[string(name)]
+	if st == nil {
+		return nil, safeName(string(name))
+	}
+	if l.prepared.use(st) {
+		l.repair.reused = true
+	} else {
+		m.run()
+		m.prepare(reply{kind: replyParse, action: skip, stmt: st})
+	}
+	return st, st.name
+}
+
+// describe notes a Describe and renames the statement in it.
+func (m *composer) describe(frame, body []byte) {
+	s, l := m.s, m.l
+	r := reply{kind: replyDescribe}
+	if s.mode == modeSession || len(body) == 0 || body[0] != 'S' {
+		l.replies.push(r)
+		m.keep(len(frame))
+		return
+	}
+	name, rest, ok := wire.CString(body[1:])
+	if !ok || len(rest) != 0 {
+		l.replies.push(r)
+		m.keep(len(frame))
+		return
+	}
+	st, server := m.resolve(name)
+	r.stmt = st
+	l.replies.push(r)
+	if server == string(name) {
+		m.keep(len(frame))
+		return
+	}
+	m.drop(len(frame))
+	m.out = appendNamed(m.out, wire.Describe, "S"+server, "")
+}
+
+// close notes a Close. That of a statement is the session's own business: the
+// server keeps it for others.
+func (m *composer) close(frame, body []byte) {
+	s, l := m.s, m.l
+	r := reply{kind: replyClose}
+	if s.mode != modeSession && len(body) > 1 && body[0] == 'S' {
+		if name, rest, ok := wire.CString(body[1:]); ok && len(rest) == 0 {
+			if len(name) == 0 {
+				s.unnamed, l.unnamed = nil, nil
+			} else {
+				r.action, r.name = insert, string(name)
+				r.stmt = s.closeStatement(r.name)
+				l.replies.push(r)
+				m.drop(len(frame))
+				return
+			}
+		}
+	}
+	l.replies.push(r)
+	m.keep(len(frame))
+}
+
+// closeStatement forgets a statement of the session and returns it. mu is held.
+func (s *session) closeStatement(name string) *Statement {
+	if name == "" {
+		s.unnamed = nil
+		return nil
+	}
+	st := s.statements[name]
+	delete(s.statements, name)
+	return st
+}
+
+// execute notes an Execute with the effect of what it runs.
+func (m *composer) execute(body []byte) {
+	l := m.l
+	r := reply{kind: replyExecute}
+	portal, _, ok := wire.CString(body)
+	if ok && l.bound.known && string(portal) == l.bound.portal {
+		r.effect, r.name = l.bound.effect.Kind, l.bound.effect.Name
+	}
+	l.replies.push(r)
+}
+
+// deallocate answers DEALLOCATE of a statement that was prepared by a Parse,
+// which the server knows by another name. It reports whether it did.
+func (m *composer) deallocate(frame []byte, r reply) bool {
+	s, l := m.s, m.l
+	if _, known := s.statements[r.name]; !known || l.conn.TxStatus == 'E' {
+		return false
+	}
+	r.action, r.stmt = insert, s.closeStatement(r.name)
+	l.replies.push(r)
+	m.drop(len(frame))
+	return true
+}
+
+// undo takes back what the queue's entries from i on have changed in the
+// session and on the connection, newest first. failed says that the first of
+// them is the one that the server refused, and not only skipped. mu is held.
+func (s *session) undo(l *link, i int, failed bool) {
+	for k := l.replies.len() - 1; k >= i; k-- {
+		s.undoOne(l, l.replies.at(k), failed && k == i)
+	}
+}
+
+func (s *session) undoOne(l *link, r *reply, failed bool) {
+	switch r.kind {
+	case replyParse:
+		s.undoParse(l, r, failed)
+	case replyClose:
+		switch {
+		case r.action == insert && r.stmt != nil:
+			s.restore(r.name, r.stmt)
+		case r.action == skip && r.stmt != nil:
+			l.prepared.add(r.stmt) // evicted in vain
+		}
+	case replyQuery:
+		if r.effect == sqlscan.Deallocate && r.stmt != nil {
+			s.restore(r.name, r.stmt)
+		}
+	case replyFunction, replyBind, replyDescribe, replyExecute, replySync, replyCopyEnd:
+	}
+}
+
+func (s *session) undoParse(l *link, r *reply, failed bool) {
+	if r.stmt == nil {
+		return
+	}
+	if r.name != "" && s.statements[r.name] == r.stmt {
+		delete(s.statements, r.name)
+	}
+	switch {
+	case r.unnamed && r.action == forward: // the client's own
+		l.unnamed = nil
+		s.unnamed = r.prev
+		if failed {
+			s.unnamed = nil // postgres.c, exec_parse_message drops it first
+		}
+	case r.unnamed:
+		l.unnamed = nil
+	case r.action != insert:
+		l.prepared.remove(r.stmt)
+	}
+}
+
+func (s *session) restore(name string, st *Statement) {
+	if s.statements == nil {
+		s.statements = map[string]*Statement{}
+	}
+	if _, taken := s.statements[name]; !taken {
+		s.statements[name] = st
+	}
+}

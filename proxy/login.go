@@ -1,0 +1,414 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/penstock/penstock/internal/admin"
+	"github.com/penstock/penstock/internal/pgerr"
+	"github.com/penstock/penstock/internal/wire"
+)
+
+// startup is a connection until its login is over. It dies with login; the
+// session knows nothing of it.
+type startup struct {
+	srv      *Server
+	settings *settings
+	conn     net.Conn
+	packet   *wire.Startup
+	user     string
+	database string
+	params   []wire.Param // without user, database and the like
+	place    *loginPlace
+	session  *session // at the end, unless it was a cancel request or the console
+}
+
+// errServed says that a connection has got what it came for.
+var errServed = errors.New("served")
+
+// maxNegotiations bounds the SSL and GSS requests of one connection: one each.
+const maxNegotiations = 2
+
+// maxSASL bounds a message of an unauthenticated client: PostgreSQL's own
+// limit for them is PG_MAX_AUTH_TOKEN_LENGTH, 65535.
+const maxSASL = 65535
+
+// login makes a session of a connection, or tells it why not. It has a
+// goroutine of its own, so that the session's begins with a small stack.
+func (s *Server) login(conn net.Conn) {
+	st := &startup{srv: s, settings: s.settings.Load(), conn: conn}
+	err := st.run()
+	switch {
+	case st.session != nil && err == nil:
+		go st.session.run()
+		return
+	case errors.Is(err, errServed), err == nil:
+	default:
+		st.refuse(err)
+	}
+	_ = conn.Close()
+}
+
+func (st *startup) run() (err error) {
+	limit := st.settings.config.Listen.LoginTimeout
+	_ = st.conn.SetDeadline(time.Now().Add(limit))
+	st.place = st.srv.logins.enter(st.conn, st.settings.config.Listen.MaxLogins)
+	defer st.place.leave()
+	defer func() {
+		if v := recover(); v != nil {
+			st.srv.log.Error("panic during a login", "error", fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = pgerr.Internal(v).Fatal()
+		}
+	}()
+	for _, step := range []func() error{
+		st.negotiate, st.checkProtocol, st.checkDatabase, st.authenticate, st.serveConsole, st.welcome, st.greet,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return st.conn.SetDeadline(time.Time{})
+}
+
+// refuse tells the client why it is not let in, if it can be told.
+func (st *startup) refuse(err error) {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		err = pgerr.LoginTimeout(st.settings.config.Listen.LoginTimeout).With(err)
+	} else if isGone(err) {
+		return
+	}
+	e := pgerr.From(err).Fatal()
+	st.srv.log.Info("login refused", "client", address(st.conn), "user", pgerr.Name(st.user), "db", pgerr.Name(st.database),
+		"sqlstate", string(e.Code), "reason", e.Message, "error", errors.Unwrap(e))
+	_ = st.conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = st.conn.Write(e.Append(nil))
+}
+
+func isGone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, os.ErrClosed) || errors.As(err, new(*net.OpError))
+}
+
+// negotiate reads the first packets: TLS and GSS requests, of each at most
+// one, then a startup message or a cancel request. Manual, Message Flow.
+func (st *startup) negotiate() error {
+	for range maxNegotiations + 1 {
+		p, err := wire.ReadStartup(st.conn)
+		switch {
+		case errors.Is(err, wire.ErrStartupLength):
+			return pgerr.InvalidStartupLength()
+		case errors.Is(err, wire.ErrStartupLayout):
+			return pgerr.InvalidStartupLayout()
+		case err != nil:
+			return err
+		}
+		switch p.Kind {
+		case wire.StartupMessage:
+			st.packet = p
+			st.place.speaks()
+			return nil
+		case wire.CancelRequest:
+			st.srv.cancelRequest(p.PID, p.Secret)
+			return errServed
+		case wire.GSSENCRequest:
+			err = st.answerNegotiation('N')
+		case wire.SSLRequest:
+			err = st.startTLS()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return pgerr.Violation("too many SSLRequest and GSSENCRequest packets")
+}
+
+// answerNegotiation answers one byte. What the client has sent behind its
+// request without waiting came in plain text, perhaps from somebody else
+// (CVE-2021-23214): refuse it.
+func (st *startup) answerNegotiation(answer byte) error {
+	if pendingBytes(st.conn) {
+		return pgerr.StuffedBeforeTLS()
+	}
+	_, err := st.conn.Write([]byte{answer})
+	return err
+}
+
+func (st *startup) startTLS() error {
+	if _, already := st.conn.(*tls.Conn); already || st.settings.tls == nil || st.conn.LocalAddr().Network() == "unix" {
+		return st.answerNegotiation('N')
+	}
+	if err := st.answerNegotiation('S'); err != nil {
+		return err
+	}
+	t := tls.Server(st.conn, st.settings.tls)
+	st.conn = t
+	return t.Handshake()
+}
+
+// checkProtocol agrees on a version and reads the parameters.
+func (st *startup) checkProtocol() error {
+	p := st.packet
+	if p.Major != 3 {
+		return pgerr.UnsupportedProtocol(uint16(p.Major), uint16(p.Minor))
+	}
+	if _, err := st.conn.Write(p.AppendNegotiate(nil)); err != nil {
+		return err
+	}
+	mode := st.settings.config.Listen.TLS
+	_, secured := st.conn.(*tls.Conn)
+	if !secured && (mode == "require" || mode == "verify-ca" || mode == "verify-full") && st.conn.LocalAddr().Network() != "unix" {
+		return pgerr.TLSRequired()
+	}
+	st.user, st.database = p.Get("user"), p.Get("database")
+	if st.user == "" {
+		return pgerr.NoUserName()
+	}
+	if st.database == "" {
+		st.database = st.user
+	}
+	for _, param := range p.Params {
+		switch param.Name {
+		case "user", "database":
+		case "replication":
+			if param.Value != "" && param.Value != "false" && param.Value != "0" && param.Value != "off" && param.Value != "no" {
+				return pgerr.NotSupported("replication connections").Fatal()
+			}
+		case "options":
+			options, err := parseOptions(param.Value)
+			if err != nil {
+				return err
+			}
+			st.params = append(st.params, options...)
+		default:
+			st.params = append(st.params, param)
+		}
+	}
+	return nil
+}
+
+func (st *startup) isConsole() bool { return st.database == "penstock" || st.database == "pgbouncer" }
+
+// checkDatabase does not tell strangers which databases there are: what is
+// wrong with the name is told when the user is known.
+func (st *startup) checkDatabase() error {
+	if st.isConsole() {
+		return nil
+	}
+	if st.srv.draining.Load() {
+		return pgerr.Shutdown()
+	}
+	return nil
+}
+
+// authenticate lets the client prove who it is.
+func (st *startup) authenticate() error {
+	exchange, err := st.settings.verifier.Begin(st.user, rand.Reader)
+	if err != nil {
+		return err
+	}
+	message, done := exchange.Start()
+	for {
+		if len(message) > 0 {
+			if _, err := st.conn.Write(wire.AppendFrame(nil, wire.Authentication, message)); err != nil {
+				return err
+			}
+		}
+		if done {
+			return nil // AuthenticationOk goes out with the greeting
+		}
+		typ, body, err := wire.ReadMessage(st.conn, maxSASL)
+		switch {
+		case errors.Is(err, wire.ErrInvalidLength):
+			return pgerr.InvalidMessageLength()
+		case err != nil:
+			return err
+		case typ != wire.PasswordMessage:
+			return pgerr.UnexpectedMessage("password", typ)
+		}
+		if message, done, err = exchange.Step(body); err != nil {
+			return err
+		}
+	}
+}
+
+// authOK is AuthenticationOk.
+func authOK() []byte { return wire.AppendFrame(nil, wire.Authentication, []byte{0, 0, 0, 0}) }
+
+// serveConsole is the whole life of a client of the console.
+func (st *startup) serveConsole() error {
+	if !st.isConsole() {
+		return nil
+	}
+	cfg := st.settings.config.Admin
+	id := admin.Identity{User: st.user, Database: st.database, Admin: slices.Contains(cfg.Users, st.user)}
+	if !id.Admin && !slices.Contains(cfg.StatsUsers, st.user) {
+		return pgerr.NotPermitted(st.user, st.database)
+	}
+	st.place.leave()
+	greeting := st.srv.console.AppendGreeting(authOK())
+	greeting = wire.AppendFrame(greeting, wire.BackendKeyData, []byte{0, 0, 0, 0, 0, 0, 0, 0})
+	if _, err := st.conn.Write(wire.AppendReady(greeting, 'I')); err != nil {
+		return err
+	}
+	_ = st.conn.SetDeadline(time.Time{})
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	if err := st.srv.console.Serve(ctx, st.conn, id); err != nil && !isGone(err) {
+		st.srv.log.Debug("console session ended", "user", st.user, "error", err)
+	}
+	return errServed
+}
+
+// welcome finds the pool, and what a server says to a client with these
+// parameters at login.
+func (st *startup) welcome() error {
+	s := st.srv
+	d := s.database(st.database)
+	switch {
+	case d == nil:
+		return pgerr.UnknownDatabase(st.database)
+	case s.isDisabled(st.database):
+		return pgerr.Disabled(st.database)
+	}
+	p, err := s.poolFor(st.database, st.user)
+	if err != nil {
+		return err
+	}
+	secured := wire.NewConn(st.conn)
+	ss := &session{
+		srv: s, client: secured, database: st.database, user: st.user, mode: modeOf(d.Pool.Mode), pool: p,
+		connectedAt: time.Now(), since: s.clock(),
+	}
+	ss.waiter.Init(ss)
+	ss.vars, ss.extra, err = s.welcomes.of(p, st.params)
+	if err != nil {
+		return ss.poolError(err)
+	}
+	ss.startExtra = ss.extra
+	ss.key = make([]byte, keySize(st.packet.Negotiated()))
+	if _, err := rand.Read(ss.key); err != nil {
+		return err
+	}
+	st.session = ss
+	return nil
+}
+
+// keySize is the length of a cancel key: 4 bytes, or 32 from protocol 3.2 on.
+func keySize(minor int) int {
+	if minor >= 2 {
+		return 32
+	}
+	return 4
+}
+
+// greet takes a place for the session and tells the client that it is in.
+func (st *startup) greet() error {
+	ss := st.session
+	if err := st.srv.admit(ss); err != nil {
+		return err
+	}
+	msg := authOK()
+	for name, value := range ss.vars.All {
+		msg = wire.AppendParameterStatus(msg, name, value)
+	}
+	msg = wire.AppendFrame(msg, wire.BackendKeyData, binary.BigEndian.AppendUint32(nil, uint32(ss.id)), ss.key)
+	msg = wire.AppendReady(msg, 'I')
+	if _, err := st.conn.Write(msg); err != nil {
+		st.srv.forget(ss)
+		return err
+	}
+	st.srv.log.Debug("client connected", "session", ss.id, "client", address(st.conn), "db", ss.database, "user", ss.user)
+	return nil
+}
+
+// cancelRequest finds the session whose key that is.
+func (s *Server) cancelRequest(pid uint32, secret []byte) {
+	s.mu.Lock()
+	ss := s.sessions[int64(pid)]
+	s.mu.Unlock()
+	if ss == nil || subtle.ConstantTimeCompare(ss.key, secret) != 1 {
+		s.log.Debug("cancel request with an unknown key")
+		return
+	}
+	ss.cancel()
+}
+
+// logins holds the connections that have not logged in yet. They have places
+// of their own, apart from the clients': when all are taken, the oldest that
+// has not said who it is gives way.
+type logins struct {
+	// mu guards places.
+	mu     sync.Mutex
+	places []*loginPlace
+}
+
+type loginPlace struct {
+	of     *logins
+	conn   net.Conn
+	silent bool
+}
+
+func newLogins() *logins { return &logins{} }
+
+func (l *logins) enter(conn net.Conn, limit int) *loginPlace {
+	p := &loginPlace{of: l, conn: conn, silent: true}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.places) >= limit {
+		i := slices.IndexFunc(l.places, func(p *loginPlace) bool { return p.silent })
+		i = max(i, 0)
+		_ = l.places[i].conn.SetDeadline(time.Unix(1, 0)) // its own goroutine closes it
+		l.places = slices.Delete(l.places, i, i+1)
+	}
+	l.places = append(l.places, p)
+	return p
+}
+
+// speaks notes that a startup message has come.
+func (p *loginPlace) speaks() {
+	p.of.mu.Lock()
+	p.silent = false
+	p.of.mu.Unlock()
+}
+
+func (p *loginPlace) leave() {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if i := slices.Index(p.of.places, p); i >= 0 {
+		p.of.places = slices.Delete(p.of.places, i, i+1)
+	}
+}
+
+func (l *logins) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.places)
+}
+
+// pendingBytes says whether plain text waits in the socket.
+func pendingBytes(c net.Conn) bool {
+	if _, secured := c.(*tls.Conn); secured {
+		return false
+	}
+	return wire.NewConn(c).Pending()
+}
+
+func address(c net.Conn) string {
+	if a := c.RemoteAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/penstock/penstock/internal/pgerr"
+	"github.com/penstock/penstock/internal/wire"
+	"github.com/penstock/penstock/pool"
+)
+
+// mode is the pool mode that a session began with.
+type mode uint8
+
+const (
+	modeTransaction mode = iota
+	modeSession
+	modeStatement
+)
+
+func (m mode) String() string { return [...]string{"transaction", "session", "statement"}[m] }
+
+func modeOf(name string) mode {
+	switch name {
+	case "session":
+		return modeSession
+	case "statement":
+		return modeStatement
+	}
+	return modeTransaction
+}
+
+// errTerminate ends session.run when the client has said goodbye.
+var errTerminate = errors.New("client terminated")
+
+// session is everything we remember about one client after its login. It
+// could be written to another process: nothing of it is on a stack or in a
+// closure while the client is idle.
+type session struct {
+	// Immutable after newSession.
+	srv         *Server
+	client      *wire.Conn
+	id          int64
+	key         []byte // the secret of its cancel requests
+	database    string
+	user        string
+	mode        mode
+	pool        *pool.Pool
+	connectedAt time.Time
+	startExtra  pool.Settings // unreported settings asked for at startup
+
+	// Owned by run.
+	pass    int    // bytes of a large frame still to be forwarded
+	discard int    // bytes of a frame still to be thrown away
+	large   []byte // a Parse that is larger than a buffer, as far as it has come
+	waiter  pool.Waiter
+
+	// writing is held while bytes go to the client.
+	writing sync.Mutex
+
+	// mu guards the fields below and those of the link. No client I/O and no
+	// waiting happens under it; link.writing and Pool.mu may be taken.
+	mu         sync.Mutex
+	link       *link // nil while no server connection is linked
+	phase      phase
+	pinned     pin
+	sending    bool // run is between noting replies and having sent the bytes
+	skipToSync bool // after an error of ours: discard until Sync
+	vars       pool.Settings
+	extra      pool.Settings
+	statements map[string]*Statement
+	unnamed    *Statement
+	ending     *pgerr.Error  // what to tell the client at the end, if anything
+	since      time.Duration // of the last change between idle, waiting and active
+	xactSince  time.Duration
+}
+
+// phase is where a session is in its life.
+type phase uint8
+
+const (
+	phaseIdle    phase = iota // no server connection, nothing asked
+	phaseWaiting              // in a pool's queue
+	phaseActive               // linked
+	phaseGone                 // the client has gone; the link is being recycled
+)
+
+func (p phase) String() string { return [...]string{"idle", "waiting", "active", "close_needed"}[p] }
+
+// pin is the reason for which a session keeps its server connection.
+type pin string
+
+// run carries the client's messages until it goes, and cleans up behind it.
+func (s *session) run() {
+	err := s.pump()
+	s.abandon()
+	s.farewell(err)
+	_ = s.client.Close()
+	s.srv.forget(s)
+}
+
+// pump turns a panic in this session's goroutine into the end of the session.
+func (s *session) pump() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.srv.log.Error("panic in a session", "session", s.id, "error", fmt.Sprint(v), "stack", string(debug.Stack()))
+			err = pgerr.Internal(v).Fatal()
+		}
+	}()
+	return s.client.Pump(s)
+}
+
+// farewell tells the client why it is being closed, where it can be told.
+func (s *session) farewell(err error) {
+	s.mu.Lock()
+	e := s.ending
+	s.mu.Unlock()
+	var pe *pgerr.Error
+	if e == nil && errors.As(err, &pe) {
+		e = pe
+	}
+	if e == nil {
+		return
+	}
+	_ = s.client.NetConn().SetWriteDeadline(time.Now().Add(time.Second))
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_, _ = s.client.Conn.Write(e.Append(nil))
+}
+
+// end has the session closed with an error told to its client, nil for none.
+// Any goroutine may call it; the first error wins.
+func (s *session) end(e *pgerr.Error) {
+	s.mu.Lock()
+	if s.ending == nil {
+		s.ending = e
+	}
+	s.mu.Unlock()
+	s.pool.StopWait(&s.waiter, pool.ErrWaitStopped)
+	s.client.Kill()
+}
+
+// say writes a message of ours to the client. session.run calls it while no
+// server connection is linked or none of its replies is due.
+func (s *session) say(p []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if _, err := s.client.Write(p); err != nil {
+		return fmt.Errorf("client write: %w", err)
+	}
+	return nil
+}
+
+// cancel does what a CancelRequest of this client asks for: it ends the wait
+// for a server connection, or has the server cancel what runs.
+func (s *session) cancel() {
+	if s.pool.StopWait(&s.waiter, pgerr.Canceled()) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != nil && s.link.replies.len() > 0 && s.phase != phaseGone {
+		s.link.conn.Cancel()
+	}
+}
+
+// poolError turns an error of Acquire into what the client is told.
+func (s *session) poolError(err error) error {
+	var wait *pool.WaitTimeoutError
+	var connect *pool.ConnectError
+	switch {
+	case errors.As(err, &wait):
+		return pgerr.WaitTimeout(wait.Waited, wait.Waiters, wait.Size)
+	case errors.As(err, &connect):
+		return pgerr.CannotConnect(connect.Database, connect.Attempts, connect.Err, connect.RetryIn)
+	case errors.Is(err, pool.ErrClosed):
+		return pgerr.Shutdown()
+	case errors.Is(err, pool.ErrWaitStopped):
+		return net.ErrClosed // by end, which knows what to say
+	}
+	return err
+}

@@ -1,0 +1,266 @@
+package proxy
+
+import (
+	"slices"
+
+	"github.com/penstock/penstock/internal/sqlscan"
+	"github.com/penstock/penstock/internal/wire"
+)
+
+// settle decides, when something has been completed, what becomes of the
+// link: "A connection is reusable if, and only if, its reply queue is empty,
+// its transaction status is I, no COPY runs and no cancel is in flight" (the
+// pool sees to the last). It returns true when it has unlinked: the caller
+// releases the connection. mu is held.
+func (s *session) settle(l *link) (released bool) {
+	if l.replies.len() > 0 || l.copyIn || l.remain > 0 || s.sending || l.fatal || s.pass > 0 && s.phase != phaseGone {
+		return false
+	}
+	if s.phase == phaseGone {
+		return s.recycle(l)
+	}
+	switch {
+	case l.conn.TxStatus != 'I':
+		return false
+	case l.repair.failed != nil:
+		s.repairNow(l)
+		return false
+	case len(l.changes.names) > 0:
+		s.ask(l)
+		return false
+	case len(l.taken) > 0:
+		s.forgetTaken(l)
+		return false
+	case s.pinned != "":
+		return false
+	}
+	s.unlink(l)
+	return true
+}
+
+// recycle makes a connection fit for others whose client has gone, one
+// statement at a time. mu is held.
+func (s *session) recycle(l *link) (released bool) {
+	switch {
+	case l.conn.TxStatus != 'I' && !l.rolled:
+		l.rolled = true
+		s.inject(l, "ROLLBACK")
+		return false
+	case l.conn.TxStatus != 'I':
+		l.conn.Wire().Kill()
+		return false
+	case s.pinned != "":
+		s.pinned = ""
+		s.inject(l, "DISCARD ALL")
+		return false
+	case len(l.taken) > 0:
+		s.forgetTaken(l)
+		return false
+	}
+	s.unlink(l)
+	return true
+}
+
+// abandon leaves a session whose client has gone: what runs is cancelled, what
+// is open is rolled back, and the server connection goes back to the pool.
+func (s *session) abandon() {
+	s.mu.Lock()
+	s.phase = phaseGone
+	l := s.link
+	if l == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.since = s.srv.clock()
+	if s.pass > 0 || l.fatal {
+		// A frame that is half sent cannot be taken back.
+		s.link = nil
+		s.mu.Unlock()
+		l.conn.Destroy(errTerminate)
+		return
+	}
+	released := false
+	if l.replies.len() == 0 && !l.copyIn {
+		released = s.settle(l)
+	} else {
+		s.windUp(l)
+	}
+	s.mu.Unlock()
+	if released {
+		l.conn.Release()
+	}
+}
+
+// windUp has the server end what it does for a client that has gone, so that
+// it becomes ready for a query. mu is held.
+func (s *session) windUp(l *link) {
+	if l.copyIn {
+		s.endCopy(l)
+	}
+	if n := l.replies.len(); n > 0 && !l.replies.at(n-1).closesCycle() {
+		l.replies.push(reply{kind: replySync, action: skip})
+		s.injectBytes(l, wire.AppendEmpty(nil, wire.Sync))
+	}
+	l.conn.Cancel()
+}
+
+// endCopy ends a COPY whose data nobody sends any more.
+func (s *session) endCopy(l *link) {
+	l.copyIn = false
+	l.replies.push(reply{kind: replyCopyEnd, action: skip})
+	p := wire.AppendString(nil, wire.CopyFail, "client has gone")
+	if r := l.replies.first(); r != nil && r.extended() {
+		l.replies.push(reply{kind: replySync, action: skip})
+		p = wire.AppendEmpty(p, wire.Sync)
+	}
+	s.injectBytes(l, p)
+}
+
+// forgetTaken drops the statements that parseTaken has left on the server.
+func (s *session) forgetTaken(l *link) {
+	var p []byte
+	for _, name := range l.taken {
+		p = wire.AppendClose(p, name)
+		l.replies.push(reply{kind: replyClose, action: skip})
+	}
+	l.taken = nil
+	l.replies.push(reply{kind: replySync, action: skip})
+	s.injectBytes(l, wire.AppendEmpty(p, wire.Sync))
+}
+
+// completed looks at a command tag for what the statement has left behind.
+// The tags that matter are few, and their first letters fewer.
+func (d *digester) completed(r *reply, body []byte) {
+	s, l := d.s, d.l
+	if s.mode == modeSession && s.phase != phaseGone || len(body) < 4 {
+		return
+	}
+	switch body[0] {
+	case 'S', 'R', 'D', 'L', 'P', 'C':
+	default:
+		return
+	}
+	tag := string(body[:len(body)-1])
+	switch tag {
+	case "SET":
+		s.noteSet(l, r)
+	case "RESET":
+		switch r.effect {
+		case sqlscan.Reset:
+			s.noteSet(l, r)
+		case sqlscan.ResetAll:
+			s.forgetExtra(l)
+		default:
+			l.changes.unexplained++
+		}
+	case "DISCARD ALL":
+		s.forgetExtra(l)
+		s.forgetStatements(l)
+		s.pinned = ""
+	case "DEALLOCATE ALL":
+		s.forgetStatements(l)
+	case "LISTEN", "LOAD", "PREPARE":
+		s.pin(pin(tag))
+	case "DECLARE CURSOR":
+		if r.effect != sqlscan.Declare {
+			s.pin("cursor WITH HOLD")
+		}
+	case "CREATE TABLE", "CREATE VIEW", "CREATE SEQUENCE":
+		if r.effect == sqlscan.Temporary {
+			s.pin("temporary object")
+		}
+	default:
+		if r.effect == sqlscan.Temporary {
+			s.pin("temporary object") // CREATE TEMP TABLE ... AS has the tag SELECT
+		}
+	}
+}
+
+// pin keeps the server connection for this session from now on.
+func (s *session) pin(why pin) {
+	if s.pinned == "" && s.phase != phaseGone {
+		s.pinned = why
+	}
+}
+
+// noteSet notes that a SET or RESET of one setting has succeeded.
+func (s *session) noteSet(l *link, r *reply) {
+	switch {
+	case r.action == skip, r.effect == sqlscan.SetLocal:
+	case r.effect == sqlscan.Set, r.effect == sqlscan.Reset:
+		if _, reported := l.conn.Vars.Get(r.name); !reported {
+			l.changes.touch(r.name)
+		}
+	default:
+		l.changes.unexplained++
+	}
+}
+
+// noteChanges draws the conclusion at ReadyForQuery: SETs that neither the
+// text nor a ParameterStatus explains pin the session. mu is held.
+func (s *session) noteChanges(l *link) {
+	if l.changes.unexplained > l.changes.reports {
+		s.pin("SET")
+	}
+	l.changes.unexplained, l.changes.reports = 0, 0
+}
+
+// ask asks the server for the value that a setting has now, after commit or
+// rollback. The client's answer has gone out before. mu is held.
+func (s *session) ask(l *link) {
+	l.changes.asking, l.changes.answered = true, false
+	s.inject(l, "SHOW "+quoteName(l.changes.names[0]))
+}
+
+// answered notes the answer. A setting that does not exist is not set.
+func (s *session) answered(l *link) {
+	c := &l.changes
+	name := c.names[0]
+	c.names = slices.Delete(c.names, 0, 1)
+	c.asking = false
+	if c.answered {
+		s.extra = s.extra.With(name, c.answer)
+	} else {
+		s.extra = s.extra.Without(name)
+	}
+	l.conn.Extra = s.extra
+	c.unexplained, c.reports = 0, 0
+}
+
+// forgetExtra notes that unreported settings are back at the server's
+// defaults here, and at its startup values for the session.
+func (s *session) forgetExtra(l *link) {
+	l.conn.Extra = l.conn.Extra.Empty()
+	s.extra = s.startExtra
+	l.changes.names = l.changes.names[:0]
+}
+
+// forgetStatements notes that the server has dropped all prepared statements.
+// What is prepared later in the same pipeline is still in the queue and stays.
+func (s *session) forgetStatements(l *link) {
+	l.prepared.clear()
+	l.unnamed = nil
+	kept := map[string]*Statement{}
+	var unnamed *Statement
+	for i := range l.replies.len() {
+		r := l.replies.at(i)
+		switch {
+		case r.kind != replyParse || r.stmt == nil:
+		case r.unnamed:
+			l.unnamed = r.stmt
+			if r.action == forward {
+				unnamed = r.stmt
+			}
+		default:
+			if r.action != insert {
+				l.prepared.add(r.stmt)
+			}
+			if r.name != "" {
+				kept[r.name] = r.stmt
+			}
+		}
+	}
+	if s.phase != phaseGone {
+		s.statements, s.unnamed = kept, unnamed
+	}
+}

@@ -1,0 +1,286 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/penstock/penstock/internal/pgerr"
+	"github.com/penstock/penstock/internal/wire"
+	"github.com/penstock/penstock/pool"
+)
+
+// welcomes remembers what servers answer to startup parameters: PostgreSQL
+// checks and spells them ("ISO" becomes "ISO, MDY"), so it is asked, once for
+// each set of parameters and pool.
+type welcomes struct {
+	// mu guards known.
+	mu    sync.Mutex
+	known map[welcomeKey]welcomed
+}
+
+type welcomeKey struct {
+	pool   *pool.Pool
+	params pool.Settings
+}
+
+type welcomed struct{ vars, extra pool.Settings }
+
+// maxWelcomes bounds the memory; when it is full, it is begun anew.
+const maxWelcomes = 4096
+
+func newWelcomes() *welcomes { return &welcomes{known: map[welcomeKey]welcomed{}} }
+
+func (w *welcomes) clear() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.known)
+}
+
+// of returns the settings of a new session: those that the server reports, and
+// those asked for at startup that it does not. It waits for a server
+// connection where the answer is not known yet.
+func (w *welcomes) of(p *pool.Pool, params []wire.Param) (vars, extra pool.Settings, err error) {
+	name := ""
+	var asked pool.Settings
+	for _, param := range params {
+		if strings.EqualFold(param.Name, "application_name") && plainName(param.Value) {
+			name = param.Value // every name is its own spelling
+			continue
+		}
+		asked = asked.With(strings.ToLower(param.Name), param.Value)
+	}
+	key := welcomeKey{p, asked}
+	w.mu.Lock()
+	k, ok := w.known[key]
+	w.mu.Unlock()
+	if !ok {
+		if k, err = inquire(p, asked); err != nil {
+			return vars, extra, err
+		}
+		w.mu.Lock()
+		if len(w.known) >= maxWelcomes {
+			clear(w.known)
+		}
+		w.known[key] = k
+		w.mu.Unlock()
+	}
+	vars = k.vars
+	if _, ok := asked.Get("application_name"); !ok {
+		vars = vars.With("application_name", name)
+	}
+	return vars, k.extra, nil
+}
+
+func plainName(v string) bool {
+	for i := range len(v) {
+		if v[i] < 0x20 || v[i] > 0x7e {
+			return false
+		}
+	}
+	return len(v) < 64
+}
+
+// inquiry is a sink that runs one query of ours.
+type inquiry struct {
+	waiter pool.Waiter
+	done   chan error
+	rows   [][]string
+	failed error
+}
+
+// inquire applies startup parameters on a server connection and returns what
+// holds then.
+func inquire(p *pool.Pool, asked pool.Settings) (welcomed, error) {
+	q := &inquiry{done: make(chan error, 1)}
+	q.waiter.Init(q)
+	c, err := p.Acquire(&q.waiter)
+	if err != nil {
+		return welcomed{}, err
+	}
+	l := linkOf(c)
+	sql := inquirySQL(c, asked)
+	l.unnamed = nil
+	if _, err := c.Write(wire.AppendString(nil, wire.Query, sql)); err != nil {
+		c.Destroy(err)
+		return welcomed{}, err
+	}
+	if err := <-q.done; err != nil {
+		return welcomed{}, err
+	}
+	if q.failed != nil {
+		c.Release()
+		return welcomed{}, q.failed
+	}
+	var k welcomed
+	k.vars = c.Vars
+	i := 0
+	for name := range asked.All {
+		if _, reported := c.Vars.Get(name); !reported && len(q.rows) > 0 && i < len(q.rows[0]) {
+			k.extra = k.extra.With(name, q.rows[0][i])
+		}
+		i++
+	}
+	c.Extra = k.extra
+	c.Release()
+	return k, nil
+}
+
+// inquirySQL returns the query that applies the parameters, on a connection
+// that may have other settings still.
+func inquirySQL(c *pool.Conn, asked pool.Settings) string {
+	var b strings.Builder
+	// Back to what a login gives, so that the answer is a new session's.
+	b.WriteString("RESET ALL")
+	for name := range c.Extra.All {
+		b.WriteString(";RESET " + quoteName(name)) // RESET ALL spares the role
+	}
+	b.WriteString(";SELECT 1")
+	sep := ";SELECT "
+	for name, value := range asked.All {
+		fmt.Fprintf(&b, "%spg_catalog.set_config(%s,%s,false)", sep, quoteLiteral(name), quoteLiteral(value))
+		sep = ","
+	}
+	return b.String()
+}
+
+// Receive gathers the answer.
+func (q *inquiry) Receive(c *pool.Conn, b *pool.Buffer) error {
+	for {
+		h, ok := wire.ParseHeader(b.Bytes())
+		if !ok || b.Len() < h.Total() {
+			return nil
+		}
+		if err := h.CheckBackend(); err != nil {
+			return err
+		}
+		body := b.Bytes()[wire.HeaderSize:h.Total()]
+		switch h.Type {
+		case wire.ParameterStatus:
+			c.Reported(body)
+		case wire.RowDescription:
+			q.rows = nil
+		case wire.DataRow:
+			q.rows = append(q.rows, columns(body))
+		case wire.ErrorResponse:
+			q.failed = serverError(body)
+		case wire.ReadyForQuery:
+			b.Consume(h.Total())
+			q.done <- nil
+			return nil
+		}
+		b.Consume(h.Total())
+	}
+}
+
+// Lost ends the inquiry.
+func (q *inquiry) Lost(_ *pool.Conn, err error) {
+	if q.failed != nil {
+		err = q.failed
+	}
+	q.done <- err
+}
+
+// serverError makes an error of the server one of ours, word for word.
+func serverError(body []byte) error {
+	f := errorFields(body)
+	return pgerr.From(&pgconn.PgError{Severity: "FATAL", Code: f.code, Message: f.message})
+}
+
+// columns are the texts of a DataRow's columns.
+func columns(body []byte) []string {
+	if len(body) < 2 {
+		return nil
+	}
+	n := int(binary.BigEndian.Uint16(body))
+	body = body[2:]
+	var list []string
+	for range n {
+		if len(body) < 4 {
+			break
+		}
+		size := int(int32(binary.BigEndian.Uint32(body)))
+		body = body[4:]
+		if size < 0 {
+			list = append(list, "")
+			continue
+		}
+		if size > len(body) {
+			break
+		}
+		list = append(list, string(body[:size]))
+		body = body[size:]
+	}
+	return list
+}
+
+var errOption = errors.New("invalid command-line argument for server process")
+
+// parseOptions reads the startup parameter "options" as PostgreSQL does:
+// words, a backslash takes the next byte as it is, -c name=value and
+// --name=value. postinit.c process_startup_options, pg_split_opts.
+func parseOptions(text string) ([]wire.Param, error) {
+	var params []wire.Param
+	words := splitOptions(text)
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		var assignment string
+		switch {
+		case w == "-c":
+			i++
+			if i == len(words) {
+				return nil, optionError(w)
+			}
+			assignment = words[i]
+		case strings.HasPrefix(w, "-c"):
+			assignment = w[2:]
+		case strings.HasPrefix(w, "--"):
+			assignment = w[2:]
+		default:
+			return nil, optionError(w)
+		}
+		name, value, ok := strings.Cut(assignment, "=")
+		if !ok {
+			return nil, pgerr.Violation(fmt.Sprintf("-c %s requires a value", pgerr.Name(assignment)))
+		}
+		params = append(params, wire.Param{Name: strings.ReplaceAll(name, "-", "_"), Value: value})
+	}
+	return params, nil
+}
+
+func optionError(word string) error {
+	e := pgerr.Syntax(word).Fatal().With(errOption)
+	e.Message = errOption.Error() + ": " + pgerr.Name(word)
+	return e
+}
+
+func splitOptions(text string) []string {
+	var words []string
+	var word strings.Builder
+	in := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text):
+			i++
+			word.WriteByte(text[i])
+			in = true
+		case c == ' ' || c >= '\t' && c <= '\r':
+			if in {
+				words = append(words, word.String())
+				word.Reset()
+				in = false
+			}
+		default:
+			word.WriteByte(c)
+			in = true
+		}
+	}
+	if in {
+		words = append(words, word.String())
+	}
+	return words
+}
