@@ -41,7 +41,8 @@ type Conn struct {
 	cancels     int // cancel requests under way
 	expired     bool
 	expiresAt   time.Time
-	idleSince   time.Time
+	idle        bool      // released since the janitor last looked
+	idleSince   time.Time // as the janitor saw it
 	closeReason error
 }
 
@@ -139,7 +140,9 @@ func (c *Conn) receiveIdle(b *wire.Buffer) error {
 	body := b.Bytes()[wire.HeaderSize:h.Total()]
 	switch h.Type {
 	case wire.ParameterStatus:
-		c.Reported(body)
+		if !c.reportedIdle(body) {
+			return ErrNotLinked // linked this moment: it is for the session to see
+		}
 	case wire.NoticeResponse, wire.NotificationResponse:
 	case wire.ErrorResponse:
 		return fmt.Errorf("server closes an idle connection: %s", errorText(body))
@@ -148,6 +151,18 @@ func (c *Conn) receiveIdle(b *wire.Buffer) error {
 	}
 	b.Consume(h.Total())
 	return nil
+}
+
+// reportedIdle notes a ParameterStatus unless the connection has been linked
+// meanwhile; Acquire links under the same lock.
+func (c *Conn) reportedIdle(body []byte) bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	if c.state == connLinked {
+		return false
+	}
+	c.Reported(body)
+	return true
 }
 
 // Reported notes a ParameterStatus of the server, given its body, and returns

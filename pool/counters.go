@@ -31,13 +31,11 @@ type Counters struct{ v [counters]atomic.Int64 }
 
 func (c *Counters) add(k counter, n int64) { c.v[k].Store(c.v[k].Load() + n) }
 
-// Assigned counts a link after a wait.
-func (c *Counters) Assigned(wait time.Duration) {
-	c.add(assignments, 1)
-	if wait > 0 {
-		c.add(waitTime, int64(wait))
-	}
-}
+// Assigned counts a link.
+func (c *Counters) Assigned() { c.add(assignments, 1) }
+
+// Waited counts the time that a client has waited for the link.
+func (c *Counters) Waited(d time.Duration) { c.add(waitTime, int64(d)) }
 
 // Query counts a finished statement, or pipeline up to its Sync.
 func (c *Counters) Query(d time.Duration) {

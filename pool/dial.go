@@ -164,7 +164,7 @@ func (p *Pool) newConn(cfg *Config, login *Login, generation uint64) *Conn {
 	c := &Conn{
 		ID: p.ids.Add(1), PID: login.PID, ConnectedAt: now, pool: p,
 		wire: wire.NewConn(login.Conn), secret: login.Secret, cancelVia: login.Cancel,
-		generation: generation, TxStatus: 'I', Vars: NewSettings(login.Vars), idleSince: now,
+		idle: true, generation: generation, TxStatus: 'I', Vars: NewSettings(login.Vars), idleSince: now,
 	}
 	if cfg.Lifetime > 0 {
 		// Jitter, so that connections opened together do not end together.

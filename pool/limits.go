@@ -27,6 +27,13 @@ func (l *limits) take(k Key, maxDatabase, maxUser int) bool {
 	return true
 }
 
+// full says which of the limits are reached.
+func (l *limits) full(k Key, maxDatabase, maxUser int) (database, user bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maxDatabase > 0 && l.database[k.Database] >= maxDatabase, maxUser > 0 && l.user[k.User] >= maxUser
+}
+
 func (l *limits) give(k Key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

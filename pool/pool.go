@@ -101,15 +101,31 @@ func (p *Pool) Key() Key { return p.key }
 // Config returns the configuration in force.
 func (p *Pool) Config() *Config { return p.config.Load() }
 
+// TryAcquire links an idle server connection to w's sink until Release or
+// Destroy. It returns nil if there is none, or if others wait.
+func (p *Pool) TryAcquire(w *Waiter) *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.takeIdle(w)
+}
+
+// takeIdle links the connection that was released last. mu is held.
+func (p *Pool) takeIdle(w *Waiter) *Conn {
+	if len(p.idle) == 0 || p.waiters.n > 0 || p.paused {
+		return nil
+	}
+	c := p.idle[len(p.idle)-1]
+	p.idle = p.idle[:len(p.idle)-1]
+	p.link(c, w)
+	return c
+}
+
 // Acquire links a server connection to w's sink until Release or Destroy. It
 // takes an idle connection or waits its turn, first come first served. It
 // fails with *WaitTimeoutError, *ConnectError, or the error given to StopWait.
 func (p *Pool) Acquire(w *Waiter) (*Conn, error) {
 	p.mu.Lock()
-	if len(p.idle) > 0 && p.waiters.n == 0 && !p.paused {
-		c := p.idle[len(p.idle)-1]
-		p.idle = p.idle[:len(p.idle)-1]
-		p.link(c, w)
+	if c := p.takeIdle(w); c != nil {
 		p.mu.Unlock()
 		return c, nil
 	}
@@ -195,7 +211,7 @@ func (p *Pool) handOn(c *Conn) {
 		p.link(c, w)
 		w.grant(c, nil)
 	default:
-		c.idleSince = time.Now()
+		c.idle = true
 		p.setState(c, connIdle)
 		p.idle = append(p.idle, c)
 	}

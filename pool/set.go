@@ -129,25 +129,28 @@ func (s *Set) janitor() {
 
 // sweep is one round of the janitor.
 func (s *Set) sweep(now time.Time) {
-	starved := map[Key]bool{}
+	var starved []*Pool
 	pools := s.All()
 	for _, p := range pools {
 		if p.sweep(now) {
-			starved[p.key] = true
+			starved = append(starved, p)
 		}
 	}
-	for key := range starved {
-		s.makeRoom(key, pools)
+	for _, p := range starved {
+		s.makeRoom(p, pools)
 	}
 }
 
 // makeRoom closes the longest idle connection that counts against the limit
-// which keeps key's pool from growing.
-func (s *Set) makeRoom(key Key, pools []*Pool) {
+// which keeps the starved pool from growing.
+func (s *Set) makeRoom(starved *Pool, pools []*Pool) {
 	var victim *Pool
 	var since time.Time
+	cfg := starved.Config()
+	ofDatabase, ofUser := s.limits.full(starved.key, cfg.MaxDatabase, cfg.MaxUser)
 	for _, p := range pools {
-		if p.key == key || p.key.Database != key.Database && p.key.User != key.User {
+		counts := ofDatabase && p.key.Database == starved.key.Database || ofUser && p.key.User == starved.key.User
+		if p == starved || !counts {
 			continue
 		}
 		if t, ok := p.longestIdle(); ok && (victim == nil || t.Before(since)) {
@@ -183,6 +186,9 @@ func (p *Pool) sweep(now time.Time) (starved bool) {
 	var check []*Conn
 	p.mu.Lock()
 	for c := range p.conns {
+		if c.idle {
+			c.idle, c.idleSince = false, now
+		}
 		if !c.expiresAt.IsZero() && now.After(c.expiresAt) {
 			c.expired = true
 			if c.state == connIdle {

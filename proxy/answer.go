@@ -351,6 +351,9 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	now := s.srv.clock()
 	l.conn.Counters.Query(now - s.since)
 	s.since = now
+	if status == 'I' {
+		l.conn.Counters.Xact(now - s.xactSince)
+	}
 	if s.mode == modeStatement && status != 'I' {
 		d.flush()
 		s.ending = pgerr.NotInThisMode("transaction blocks", "statement").Fatal()

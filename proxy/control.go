@@ -144,9 +144,10 @@ func (c control) unsuspend() {
 	}
 }
 
-// Shutdown ends the process, at once or when others have finished.
+// Shutdown has the process end, at once or when others have finished: stop
+// only passes the wish on.
 func (c control) Shutdown(mode admin.ShutdownMode) error {
-	go c.stop(mode)
+	c.stop(mode)
 	return nil
 }
 

@@ -70,26 +70,30 @@ func linkOf(c *pool.Conn) *link {
 	return l
 }
 
-// acquire links a server connection and returns with mu held, or fails with mu
-// not held. Only run calls it.
+// acquire links a server connection. It is entered with mu held and returns
+// with it held, or fails with mu not held. Only run calls it.
 func (s *session) acquire() (*link, error) {
-	s.mu.Lock()
-	s.phase = phaseWaiting
-	began := s.srv.clock()
-	s.since = began
-	s.mu.Unlock()
-	c, err := s.pool.Acquire(&s.waiter)
-	s.mu.Lock()
-	if err != nil {
-		s.phase = phaseIdle
+	s.since = s.srv.clock()
+	c := s.pool.TryAcquire(&s.waiter)
+	if c == nil {
+		s.phase = phaseWaiting
 		s.mu.Unlock()
-		return nil, s.poolError(err)
+		var err error
+		c, err = s.pool.Acquire(&s.waiter)
+		s.mu.Lock()
+		if err != nil {
+			s.phase = phaseIdle
+			s.mu.Unlock()
+			return nil, s.poolError(err)
+		}
+		now := s.srv.clock()
+		c.Counters.Waited(now - s.since)
+		s.since = now
 	}
+	c.Counters.Assigned()
 	l := linkOf(c)
 	s.link, s.phase = l, phaseActive
-	s.since = s.srv.clock()
 	s.xactSince = s.since
-	c.Counters.Assigned(s.since - began)
 	if s.mode == modeSession {
 		s.pinned = "session mode"
 	}
@@ -100,7 +104,6 @@ func (s *session) acquire() (*link, error) {
 // unlink takes the link from the session. The caller releases the connection
 // when it has let go of the session's locks. mu is held.
 func (s *session) unlink(l *link) {
-	l.conn.Counters.Xact(s.srv.clock() - s.xactSince)
 	l.bound = boundPortal{}
 	l.rolled = false
 	l.repair = repair{}

@@ -179,6 +179,7 @@ func (st *startup) checkProtocol() error {
 	if st.database == "" {
 		st.database = st.user
 	}
+	var before []wire.Param // options come first, wherever they stand: postinit.c
 	for _, param := range p.Params {
 		switch param.Name {
 		case "user", "database":
@@ -191,11 +192,12 @@ func (st *startup) checkProtocol() error {
 			if err != nil {
 				return err
 			}
-			st.params = append(st.params, options...)
+			before = append(before, options...)
 		default:
 			st.params = append(st.params, param)
 		}
 	}
+	st.params = append(before, st.params...)
 	return nil
 }
 

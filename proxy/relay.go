@@ -45,26 +45,53 @@ func (s *session) take(p []byte) (used int, err error) {
 	if s.large != nil {
 		return s.takeLarge(p)
 	}
+	h, ok := wire.ParseHeader(p)
 	s.mu.Lock()
 	if s.link != nil && !s.skipToSync {
 		return s.send(s.link, p)
 	}
-	skipping := s.skipToSync
-	s.mu.Unlock()
-
-	h, ok := wire.ParseHeader(p)
 	if !ok {
+		s.mu.Unlock()
 		return 0, nil
 	}
+	if s.skipToSync || !needsServer(h, p) {
+		s.mu.Unlock()
+		return s.takeLocally(h, p)
+	}
+	l, err := s.acquire()
+	if err != nil {
+		return s.refuse(h, err)
+	}
+	return s.send(l, p)
+}
+
+// needsServer says whether a frame is whole enough, and of a kind, to be sent
+// to a server.
+func needsServer(h wire.Header, p []byte) bool {
+	switch h.Type {
+	case wire.Query, wire.Parse, wire.Bind, wire.Describe, wire.Execute, wire.FunctionCall:
+		return h.CheckFrontend() == nil && !partial(h, p)
+	}
+	return false
+}
+
+// takeLocally deals with a frame that no server is needed for, as long as none
+// is linked.
+func (s *session) takeLocally(h wire.Header, p []byte) (used int, err error) {
 	if err := checkFrame(h); err != nil {
 		return 0, err
 	}
+	s.mu.Lock()
+	skipping := s.skipToSync
+	s.mu.Unlock()
 	if skipping {
-		return s.skipFrame(h)
+		return s.skipFrame(h, p)
 	}
-	if used, done, err := s.local(h, p); done || err != nil {
+	used, done, err := s.local(h, p)
+	if done || err != nil {
 		return used, err
 	}
+	s.mu.Lock()
 	l, err := s.acquire()
 	if err != nil {
 		return s.refuse(h, err)
@@ -84,9 +111,12 @@ func checkFrame(h wire.Header) error {
 
 // skipFrame throws a frame away after an error of ours, as PostgreSQL does
 // until Sync. Manual, Message Flow, Extended Query.
-func (s *session) skipFrame(h wire.Header) (used int, err error) {
+func (s *session) skipFrame(h wire.Header, p []byte) (used int, err error) {
 	switch h.Type {
 	case wire.Sync:
+		if len(p) < h.Total() {
+			return 0, nil
+		}
 		s.mu.Lock()
 		s.skipToSync = false
 		s.mu.Unlock()
@@ -101,10 +131,14 @@ func (s *session) skipFrame(h wire.Header) (used int, err error) {
 // local answers what needs no server connection while none is linked.
 func (s *session) local(h wire.Header, p []byte) (used int, done bool, err error) {
 	switch h.Type {
-	case wire.Sync:
+	case wire.Sync, wire.Flush:
+		if h.Len != 4 {
+			return 0, partial(h, p), nil // the server says what is wrong with it
+		}
+		if h.Type == wire.Flush {
+			return h.Total(), true, nil
+		}
 		return h.Total(), true, s.say(wire.AppendReady(nil, 'I'))
-	case wire.Flush:
-		return h.Total(), true, nil
 	case wire.CopyData, wire.CopyDone, wire.CopyFail:
 		// Left over from a COPY that has failed: PostgreSQL ignores them too.
 		s.discard = h.Total()
@@ -169,7 +203,6 @@ func (s *session) takeLarge(p []byte) (used int, err error) {
 		s.mu.Lock()
 		l := s.link
 		if l == nil {
-			s.mu.Unlock()
 			if l, err = s.acquire(); err != nil {
 				s.large = nil
 				_, err = s.refuse(h, err)
@@ -201,8 +234,11 @@ func (s *session) send(l *link, p []byte) (used int, err error) {
 	}
 	out := m.bytes()
 	l.prefix = l.prefix[:0]
-	if fresh == 0 {
+	if fresh == 0 && s.since != s.xactSince { // acquire has just looked at the clock
 		s.since = s.srv.clock()
+		if idle {
+			s.xactSince = s.since
+		}
 	}
 	s.repairable(l, idle, p[:m.pos])
 	l.conn.Counters.Received(m.pos)

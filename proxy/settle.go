@@ -135,13 +135,7 @@ func (d *digester) completed(r *reply, body []byte) {
 	if s.mode == modeSession && s.phase != phaseGone || len(body) < 4 {
 		return
 	}
-	switch body[0] {
-	case 'S', 'R', 'D', 'L', 'P', 'C':
-	default:
-		return
-	}
-	tag := string(body[:len(body)-1])
-	switch tag {
+	switch tag := body[:len(body)-1]; string(tag) { // no copy is made for this
 	case "SET":
 		s.noteSet(l, r)
 	case "RESET":
@@ -160,7 +154,7 @@ func (d *digester) completed(r *reply, body []byte) {
 	case "DEALLOCATE ALL":
 		s.forgetStatements(l)
 	case "LISTEN", "LOAD", "PREPARE":
-		s.pin(pin(tag))
+		s.pin(pin(string(tag)))
 	case "DECLARE CURSOR":
 		if r.effect != sqlscan.Declare {
 			s.pin("cursor WITH HOLD")

@@ -228,34 +228,28 @@ func parseOptions(text string) ([]wire.Param, error) {
 	words := splitOptions(text)
 	for i := 0; i < len(words); i++ {
 		w := words[i]
-		var assignment string
+		flag, assignment := "--", strings.TrimPrefix(w, "--")
 		switch {
-		case w == "-c":
-			i++
-			if i == len(words) {
-				return nil, optionError(w)
-			}
-			assignment = words[i]
-		case strings.HasPrefix(w, "-c"):
-			assignment = w[2:]
 		case strings.HasPrefix(w, "--"):
-			assignment = w[2:]
+		case w == "-c" && i+1 < len(words):
+			i++
+			flag, assignment = "-c ", words[i]
+		case strings.HasPrefix(w, "-c") && w != "-c":
+			flag, assignment = "-c ", w[2:]
 		default:
-			return nil, optionError(w)
+			return nil, optionError(errOption.Error() + ": " + pgerr.Name(w))
 		}
 		name, value, ok := strings.Cut(assignment, "=")
 		if !ok {
-			return nil, pgerr.Violation(fmt.Sprintf("-c %s requires a value", pgerr.Name(assignment)))
+			return nil, optionError(flag + pgerr.Name(assignment) + " requires a value")
 		}
 		params = append(params, wire.Param{Name: strings.ReplaceAll(name, "-", "_"), Value: value})
 	}
 	return params, nil
 }
 
-func optionError(word string) error {
-	e := pgerr.Syntax(word).Fatal().With(errOption)
-	e.Message = errOption.Error() + ": " + pgerr.Name(word)
-	return e
+func optionError(message string) error {
+	return &pgerr.Error{Severity: pgerr.SeverityFatal, Code: pgerr.SyntaxError, Message: message}
 }
 
 func splitOptions(text string) []string {
@@ -264,10 +258,11 @@ func splitOptions(text string) []string {
 	in := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
-		case c == '\\' && i+1 < len(text):
-			i++
-			word.WriteByte(text[i])
+		case c == '\\':
 			in = true
+			if i++; i < len(text) {
+				word.WriteByte(text[i])
+			}
 		case c == ' ' || c >= '\t' && c <= '\r':
 			if in {
 				words = append(words, word.String())

@@ -97,6 +97,9 @@ func serve(ctx context.Context, load func() (*config.Config, error), w io.Writer
 	for _, l := range listeners {
 		go func() { failed <- p.server.Serve(l) }()
 	}
+	governed, stop := context.WithCancel(ctx)
+	defer stop()
+	go governProcs(governed, p.log)
 	p.announce(listeners, w)
 	return p.wait(ctx, failed)
 }

@@ -181,7 +181,8 @@ func assignment(tokens []token) (key string, value []token, err error) {
 		return "", nil, near(tokens)
 	}
 	key, tokens = tokens[0].name(), tokens[1:]
-	for len(tokens) > 1 && tokens[0].is(".") && tokens[1].kind != symbol {
+	const longEnough = 256 // no real key is longer, and each dot copies it
+	for len(key) < longEnough && len(tokens) > 1 && tokens[0].is(".") && tokens[1].kind != symbol {
 		key, tokens = key+"."+tokens[1].name(), tokens[2:]
 	}
 	if len(tokens) == 0 || (!tokens[0].is("=") && !tokens[0].is("to")) {

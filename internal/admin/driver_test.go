@@ -7,32 +7,62 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-func TestWhatDriversSendIsTolerated(t *testing.T) {
-	t.Parallel()
-	ignored := []string{"NOTICE 00000 SET ignored", "CommandComplete SET"}
-	value := func(column, oid, v, tag string) []string {
-		return []string{"RowDescription " + column + ":" + oid + ":0", "DataRow " + v, "CommandComplete " + tag}
+// asked is a statement and its answer.
+type asked struct {
+	sql  string
+	want []string
+}
+
+// tolerated checks answers that must not reach the Controller.
+func tolerated(t *testing.T, rows []asked) {
+	t.Helper()
+	for _, row := range rows {
+		t.Run(row.sql[:min(len(row.sql), 40)], func(t *testing.T) {
+			t.Parallel()
+			p := &pooler{}
+			equal(t, row.sql, query(t, p, boss(), row.sql), row.want...)
+			if p.called() != "" {
+				t.Errorf("called %q", p.called())
+			}
+		})
 	}
-	text := func(column, v string) []string { return value(column, "25", v, "SELECT 1") }
-	show := func(column, v string) []string { return value(column, "25", v, "SHOW") }
-	rows := []struct {
-		sql  string
-		want []string
-	}{
-		{"SET client_encoding = 'UTF8'", ignored},
-		{"SET extra_float_digits = 3", ignored},
-		{"SET datestyle TO 'ISO'", ignored},
-		{"SET search_path = \"$user\", public", ignored},
-		{"SET SESSION search_path TO a, b", ignored},
-		{"SET LOCAL statement_timeout = 0", ignored},
-		{"SET TIME ZONE 'UTC'", ignored},
-		{"SET SESSION TIME ZONE 'UTC'", ignored},
-		{"SET NAMES 'utf8'", ignored},
-		{"SET ROLE none", ignored},
-		{"SET SESSION AUTHORIZATION DEFAULT", ignored},
-		{"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", ignored},
-		{"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", ignored},
-		{"SET myapp.user_id = '7'", ignored},
+}
+
+func value(column, oid, v, tag string) []string {
+	return []string{"RowDescription " + column + ":" + oid + ":0", "DataRow " + v, "CommandComplete " + tag}
+}
+
+func text(column, v string) []string { return value(column, "25", v, "SELECT 1") }
+
+func show(column, v string) []string { return value(column, "25", v, "SHOW") }
+
+func TestSetOfWhatOnlyAServerHasIsIgnored(t *testing.T) {
+	t.Parallel()
+	var rows []asked
+	for _, sql := range []string{
+		"SET client_encoding = 'UTF8'",
+		"SET extra_float_digits = 3",
+		"SET datestyle TO 'ISO'",
+		"SET search_path = \"$user\", public",
+		"SET SESSION search_path TO a, b",
+		"SET LOCAL statement_timeout = 0",
+		"SET TIME ZONE 'UTC'",
+		"SET SESSION TIME ZONE 'UTC'",
+		"SET NAMES 'utf8'",
+		"SET ROLE none",
+		"SET SESSION AUTHORIZATION DEFAULT",
+		"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+		"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+		"SET myapp.user_id = '7'",
+	} {
+		rows = append(rows, asked{sql, []string{"NOTICE 00000 SET ignored", "CommandComplete SET"}})
+	}
+	tolerated(t, rows)
+}
+
+func TestShowOfParametersIsAnswered(t *testing.T) {
+	t.Parallel()
+	tolerated(t, []asked{
 		{"SHOW client_encoding", show("client_encoding", "UTF8")},
 		{"SHOW DateStyle", show("datestyle", "ISO")},
 		{"SHOW timezone", show("timezone", "GMT")},
@@ -43,6 +73,12 @@ func TestWhatDriversSendIsTolerated(t *testing.T) {
 		{"SHOW server_version", show("server_version", "1.25.2/bouncer")},
 		{"SHOW application_name", show("application_name", "")},
 		{"SHOW search_path", show("search_path", `"$user", public`)},
+	})
+}
+
+func TestWhatDriversSendIsTolerated(t *testing.T) {
+	t.Parallel()
+	tolerated(t, []asked{
 		{"SELECT 1", value("?column?", "23", "1", "SELECT 1")},
 		{"SELECT 3000000000 AS big", value("big", "20", "3000000000", "SELECT 1")},
 		{"select 'x' y", text("y", "x")},
@@ -67,32 +103,28 @@ func TestWhatDriversSendIsTolerated(t *testing.T) {
 		{"DISCARD ALL", []string{"CommandComplete DISCARD ALL"}},
 		{"DISCARD PLANS", []string{"CommandComplete DISCARD PLANS"}},
 		{"DEALLOCATE ALL", []string{"CommandComplete DEALLOCATE ALL"}},
+		{"DISCARD everything", []string{syntaxError + `"everything"`}},
+		{"SELECT 1 +", []string{syntaxError + `"+"`}},
+		{"SELECT 99999999999999999999", []string{syntaxError + `"99999999999999999999"`}},
+	})
+}
+
+func TestWhatTheConsoleCannotAnswerIsRefused(t *testing.T) {
+	t.Parallel()
+	tolerated(t, []asked{
 		{"DEALLOCATE nobody", []string{`ERROR 26000 prepared statement "nobody" does not exist`}},
 		{"CLOSE nobody", []string{`ERROR 34000 portal "nobody" does not exist`}},
-		{"DISCARD everything", []string{syntaxError + `"everything"`}},
 		{"SELECT * FROM pg_class", []string{"ERROR 0A000 this SELECT in the console is not supported"}},
 		{"SELECT 1 FROM pools", []string{"ERROR 0A000 this SELECT in the console is not supported"}},
 		{"SELECT oid, relname FROM pg_class", []string{"ERROR 0A000 this SELECT in the console is not supported"}},
 		{"SELECT nonsense", []string{`ERROR 42704 unrecognized configuration parameter "nonsense"`}},
-		{"SELECT 1 +", []string{syntaxError + `"+"`}},
 		{"SELECT 1,", []string{"ERROR 42601 syntax error at end of input"}},
 		{"SELECT version(", []string{"ERROR 42601 syntax error at end of input"}},
 		{"SELECT 1 AS", []string{"ERROR 42601 syntax error at end of input"}},
 		{"SELECT 1::", []string{"ERROR 42601 syntax error at end of input"}},
-		{"SELECT 99999999999999999999", []string{syntaxError + `"99999999999999999999"`}},
 		{"SELECT 1" + strings.Repeat(",1", 1664), []string{"ERROR 54000 target lists can have at most 1664 entries"}},
 		{"SELECT $1", []string{"ERROR 0A000 a statement with parameters in the console is not supported"}},
-	}
-	for _, row := range rows {
-		t.Run(row.sql[:min(len(row.sql), 40)], func(t *testing.T) {
-			t.Parallel()
-			p := &pooler{}
-			equal(t, row.sql, query(t, p, boss(), row.sql), row.want...)
-			if p.called() != "" {
-				t.Errorf("called %q", p.called())
-			}
-		})
-	}
+	})
 }
 
 func TestTransactionsAreAcceptedAndShownInTheStatus(t *testing.T) {

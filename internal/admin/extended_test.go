@@ -39,19 +39,33 @@ func rowOfPools(i int) string {
 	return fmt.Sprintf("DataRow shop%d|app|1|2|3|4|5|6|7|8|9|10|11|12|13|transaction|NULL", i)
 }
 
+const versionData = "DataRow PgBouncer 1.25.2"
+
+// exchange is what a client sends and what it is answered.
+type exchange struct {
+	name string
+	in   messages
+	want []string
+}
+
+func check(t *testing.T, exchanges []exchange) {
+	t.Helper()
+	for _, e := range exchanges {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			equal(t, e.name, talk(t, (&pooler{}).console(), guest(), e.in...), e.want...)
+		})
+	}
+}
+
 func TestExtendedQueriesAreAnswered(t *testing.T) {
 	t.Parallel()
-	row := "DataRow PgBouncer 1.25.2"
-	rows := []struct {
-		name string
-		in   messages
-		want []string
-	}{
+	check(t, []exchange{
 		{
 			"one after the other",
 			messages{parse("", "SHOW VERSION"), describe('S', ""), bind("", ""), describe('P', ""), execute("", 0), endOfCycle()},
 			[]string{
-				"ParseComplete", "ParameterDescription", versionRow, "BindComplete", versionRow, row,
+				"ParseComplete", "ParameterDescription", versionRow, "BindComplete", versionRow, versionData,
 				"CommandComplete SHOW", "ReadyForQuery I",
 			},
 		},
@@ -59,8 +73,8 @@ func TestExtendedQueriesAreAnswered(t *testing.T) {
 			"names and formats",
 			messages{parse("s", "SHOW VERSION"), bind("p", "s", 1), describe('P', "p"), execute("p", 0), endOfCycle(), bind("", "s", 0), execute("", 0), endOfCycle()},
 			[]string{
-				"ParseComplete", "BindComplete", "RowDescription version:25:1", row, "CommandComplete SHOW", "ReadyForQuery I",
-				"BindComplete", row, "CommandComplete SHOW", "ReadyForQuery I",
+				"ParseComplete", "BindComplete", "RowDescription version:25:1", versionData, "CommandComplete SHOW", "ReadyForQuery I",
+				"BindComplete", versionData, "CommandComplete SHOW", "ReadyForQuery I",
 			},
 		},
 		{
@@ -78,7 +92,7 @@ func TestExtendedQueriesAreAnswered(t *testing.T) {
 			},
 		},
 		{
-			"help",
+			"several to one Sync",
 			messages{parse("", "DISCARD ALL"), bind("", ""), execute("", 0), parse("", "SELECT 1"), bind("", ""), execute("", 0), endOfCycle()},
 			[]string{
 				"ParseComplete", "BindComplete", "CommandComplete DISCARD ALL",
@@ -98,6 +112,12 @@ func TestExtendedQueriesAreAnswered(t *testing.T) {
 				"CommandComplete SHOW", "ReadyForQuery I",
 			},
 		},
+	})
+}
+
+func TestNamesLiveAsLongAsInPostgreSQL(t *testing.T) {
+	t.Parallel()
+	check(t, []exchange{
 		{
 			"close",
 			messages{parse("s", "SHOW VERSION"), bind("p", "s"), closing('S', "s"), closing('P', "none"), closing('S', "none"), parse("s", "SHOW VERSION"), execute("p", 0), endOfCycle()},
@@ -118,7 +138,7 @@ func TestExtendedQueriesAreAnswered(t *testing.T) {
 				&pgproto3.Query{String: "COMMIT"}, execute("p", 0), endOfCycle(),
 			},
 			[]string{
-				"CommandComplete BEGIN", "ReadyForQuery T", "ParseComplete", "BindComplete", "ReadyForQuery T", row,
+				"CommandComplete BEGIN", "ReadyForQuery T", "ParseComplete", "BindComplete", "ReadyForQuery T", versionData,
 				"CommandComplete SHOW", "ReadyForQuery T", "CommandComplete COMMIT", "ReadyForQuery I",
 				`ERROR 34000 portal "p" does not exist`, "ReadyForQuery I",
 			},
@@ -139,13 +159,7 @@ func TestExtendedQueriesAreAnswered(t *testing.T) {
 				"ParameterDescription", versionRow, `ERROR 26000 prepared statement "s" does not exist`, "ReadyForQuery I",
 			},
 		},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			equal(t, row.name, talk(t, (&pooler{}).console(), guest(), row.in...), row.want...)
-		})
-	}
+	})
 }
 
 func TestExtendedErrorsSkipToSync(t *testing.T) {
@@ -224,21 +238,11 @@ func TestPreparedStatementsAndPortalsAreBounded(t *testing.T) {
 
 func TestOtherMessages(t *testing.T) {
 	t.Parallel()
-	rows := []struct {
-		name string
-		in   messages
-		want []string
-	}{
+	check(t, []exchange{
 		{"function call", messages{&pgproto3.FunctionCall{}}, []string{"ERROR 0A000 a function call in the console is not supported", "ReadyForQuery I"}},
 		{"copy data is ignored", messages{&pgproto3.CopyData{}, &pgproto3.CopyDone{}, &pgproto3.CopyFail{}, endOfCycle()}, []string{"ReadyForQuery I"}},
 		{"terminate", messages{&pgproto3.Terminate{}, endOfCycle()}, nil},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			equal(t, row.name, talk(t, (&pooler{}).console(), guest(), row.in...), row.want...)
-		})
-	}
+	})
 }
 
 func TestBadFramesEndTheSessionWithAReason(t *testing.T) {

@@ -180,7 +180,7 @@ func TestMalformedCommandsReachNobody(t *testing.T) {
 	t.Parallel()
 	for _, sql := range []string{
 		"PAUSE a b", "PAUSE 'shop'", `PAUSE ""`, "PAUSE a.b", "DISABLE", "ENABLE", "KILL_CLIENT", "KILL_CLIENT abc",
-		"KILL_CLIENT -1", "KILL_CLIENT 99999999999999999999", "KILL_CLIENT 0x10", "RELOAD now", "SUSPEND x",
+		"KILL_CLIENT -1", "KILL_CLIENT '-1'", "KILL_CLIENT 99999999999999999999", "KILL_CLIENT 0x10", "RELOAD now", "SUSPEND x",
 		"SHUTDOWN NOW", "SET", "SET x", "SET x =", "SET x 5", "SET x = a b", "SET x = 'a' 'b'", "SET x = (1)",
 		"SET 'x' = 1", "SET = 1", "PAUSE; HELLO", "KILL; SHOW ME",
 	} {

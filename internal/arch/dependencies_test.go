@@ -17,8 +17,6 @@ func decided() map[string]string {
 		"github.com/xdg-go/scram":      "docs/decisions/0005-xdg-scram-and-stringprep.md",
 		"github.com/xdg-go/stringprep": "docs/decisions/0005-xdg-scram-and-stringprep.md",
 		"github.com/spf13/cobra":       "docs/decisions/0006-cobra.md",
-		"golang.org/x/sys":             "docs/decisions/0007-golang-x.md",
-		"golang.org/x/sync":            "docs/decisions/0007-golang-x.md",
 		"golang.org/x/text":            "docs/decisions/0007-golang-x.md",
 	}
 }

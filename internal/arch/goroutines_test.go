@@ -25,6 +25,7 @@ func goroutines() []goroutine {
 	return []goroutine{
 		{"proxy", "Server.serve"},
 		{"proxy", "Server.login"},
+		{"proxy", "Server.janitor"},
 		{"proxy", "session.run"},
 		{"pool", "Conn.readLoop"},
 		{"pool", "Pool.dial"},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/penstock/penstock/internal/pgtest"
 )
@@ -84,28 +86,7 @@ func TestClusterLife(t *testing.T) {
 			}
 		}
 	})
-	t.Run("KilledPrimaryComesBack", func(t *testing.T) {
-		pid := old.Pid()
-		if err := old.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		if old.Pid() != 0 || syscall.Kill(pid, 0) == nil {
-			t.Error("the postmaster lives")
-		}
-		if err := old.Exec(t.Context(), "postgres", "SELECT 1"); err == nil {
-			t.Error("a killed server answers")
-		}
-		port := old.Port
-		if err := old.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if old.Port != port || queryOne(t, old, "SELECT id FROM life") != "1" {
-			t.Errorf("port %d, was %d, or row lost", old.Port, port)
-		}
-		if !strings.Contains(old.Log(), "was interrupted") {
-			t.Error("the server did not recover from a crash")
-		}
-	})
+	t.Run("KilledPrimaryComesBack", func(t *testing.T) { killAndRestart(t, old) })
 	t.Run("PromotedReplicaLeads", func(t *testing.T) {
 		if err := old.Stop(pgtest.Fast); err != nil {
 			t.Fatal(err)
@@ -135,6 +116,37 @@ func TestClusterLife(t *testing.T) {
 	})
 }
 
+func killAndRestart(t *testing.T, i *pgtest.Instance) {
+	t.Helper()
+	pid, busy := i.Pid(), dial(t, i.Addr())
+	if err := busy.Send(&pgproto3.Query{String: "DO 'BEGIN LOOP END LOOP; END'"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if i.Pid() != 0 || syscall.Kill(pid, 0) == nil {
+		t.Error("the postmaster lives")
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", busy.ProcessID))
+	if err == nil && !strings.Contains(string(stat), ") Z ") {
+		t.Errorf("a busy backend lives: %s", stat)
+	}
+	if err := i.Exec(t.Context(), "postgres", "SELECT 1"); err == nil {
+		t.Error("a killed server answers")
+	}
+	port := i.Port
+	if err := i.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if i.Port != port || queryOne(t, i, "SELECT id FROM life") != "1" {
+		t.Errorf("port %d, was %d, or row lost", i.Port, port)
+	}
+	if !strings.Contains(i.Log(), "was interrupted") {
+		t.Error("the server did not recover from a crash")
+	}
+}
+
 func TestFrozenServerIsSilentUntilThawed(t *testing.T) {
 	t.Parallel()
 	c := pgtest.StartT(t, options(pgtest.Options{}))
@@ -150,8 +162,12 @@ func TestFrozenServerIsSilentUntilThawed(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, c.Primary, "SELECT 1")
-	if err := c.Primary.Freeze(); err != nil { // Stop must cope
+	if err := c.Primary.Freeze(); err != nil {
 		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := c.Stop(); err != nil || time.Since(begin) > 20*time.Second {
+		t.Errorf("stop of a frozen server: %v after %v", err, time.Since(begin))
 	}
 }
 
@@ -207,8 +223,12 @@ func TestStopLeavesNothing(t *testing.T) {
 	if err := c.Replicas[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
+	segment := sharedMemoryOf(t, c.Replicas[0])
 	if err := c.Stop(); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadFile("/proc/sysvipc/shm"); err == nil && strings.Contains(string(left), segment) {
+		t.Errorf("shared memory segment %sis left", segment)
 	}
 	for _, pid := range pids {
 		if syscall.Kill(pid, 0) == nil {
@@ -218,12 +238,24 @@ func TestStopLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(c.Dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("folder %s: %v", c.Dir, err)
 	}
-	if err := c.Primary.Restart(t.Context()); err == nil {
-		t.Error("an instance of a stopped cluster starts")
-	}
 	if _, err := c.AddReplica(t.Context()); err == nil {
 		t.Error("a stopped cluster grows")
 	}
+}
+
+// sharedMemoryOf returns key and id of the segment of a server that was killed,
+// as /proc shows them.
+func sharedMemoryOf(t *testing.T, i *pgtest.Instance) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(i.DataDir, "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key, id int
+	if _, err := fmt.Sscan(strings.Split(string(data), "\n")[6], &key, &id); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%10d %10d ", key, id)
 }
 
 func TestEndOfContextStopsCluster(t *testing.T) {
@@ -236,11 +268,15 @@ func TestEndOfContextStopsCluster(t *testing.T) {
 	}
 	pid := c.Primary.Pid()
 	cancel()
+	deadline := time.Now().Add(10 * time.Second)
+	for syscall.Kill(pid, 0) == nil && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if c.Primary.Pid() != 0 {
+		t.Error("the server lives")
+	}
 	if err := c.Stop(); err != nil { // waits for the other Stop
 		t.Fatal(err)
-	}
-	if syscall.Kill(pid, 0) == nil {
-		t.Error("the server lives")
 	}
 }
 
@@ -257,6 +293,15 @@ func TestChosenFolderIsKept(t *testing.T) {
 	}
 	if _, err := os.Stat(c.SocketDir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket's own folder %s: %v", c.SocketDir, err)
+	}
+	if err := os.MkdirAll(c.SocketDir, 0o777); err != nil { // nothing else shall prevent it
+		t.Fatal(err)
+	}
+	if err := c.Primary.Restart(t.Context()); err == nil || !strings.Contains(err.Error(), "the cluster is stopped") {
+		t.Errorf("start of an instance of a stopped cluster: %v", err)
+	}
+	if err := os.Remove(c.SocketDir); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (c *faultyConn) end(how Action) {
 				continue
 			}
 			closeWrite(conn)
-			_ = conn.SetReadDeadline(time.Now().Add(drainTime))
+			_ = conn.SetDeadline(time.Now().Add(drainTime))
 		}
 	})
 }

@@ -25,7 +25,7 @@ func serve(t *testing.T, scripts ...pgtest.Script) *pgtest.ScriptServer {
 
 func dial(t *testing.T, addr string) *pgtest.Client {
 	t.Helper()
-	c, err := pgtest.Dial(t.Context(), addr, map[string]string{"user": "u"})
+	c, err := pgtest.Dial(t.Context(), addr, map[string]string{"user": "postgres"})
 	if err != nil {
 		t.Fatal(err)
 	}

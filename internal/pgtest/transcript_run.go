@@ -68,7 +68,10 @@ func (r *run) play(ctx context.Context, it item) error {
 	}
 	if it.kind == itemSend {
 		c.idle = false
-		return c.SendRaw(it.data)
+		if err := c.SendRaw(it.data); !isClosed(err) {
+			return err
+		}
+		return nil // until tells; what the server said last is still to be read
 	}
 	answers, err := c.playUntil(it)
 	r.answers = append(r.answers, answers)
@@ -124,7 +127,7 @@ func (c *runClient) playUntil(it item) ([]string, error) {
 // next returns the type of the next message and its line.
 func (c *runClient) next(deadline time.Time) (name, line string, err error) {
 	msg, err := c.receiveBy(deadline)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+	if isClosed(err) {
 		return closedType, `{"Type":"` + closedType + `"}`, nil
 	}
 	if err != nil {
@@ -133,6 +136,16 @@ func (c *runClient) next(deadline time.Time) (name, line string, err error) {
 	_, c.idle = msg.(*pgproto3.ReadyForQuery)
 	line, err = answerLine(msg)
 	return typeName(msg), line, err
+}
+
+// isClosed says whether err is the other side's end of the connection.
+func isClosed(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkSilence asks each idle connection for one more ReadyForQuery; anything

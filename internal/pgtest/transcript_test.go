@@ -183,6 +183,10 @@ func TestRunTellsEarlyEnd(t *testing.T) {
 	if _, err := pgtest.Run(t.Context(), target, parse(t, closed)); err != nil {
 		t.Errorf("awaited end: %v", err)
 	}
+	target, _ = pipe(t, pgtest.HangUp())
+	if _, err := pgtest.Run(t.Context(), target, parse(t, closed)); err != nil {
+		t.Errorf("awaited end, before all was sent: %v", err)
+	}
 }
 
 func TestStartupParametersAndOneByteWrites(t *testing.T) {

@@ -46,9 +46,7 @@ func EffectOf(text string) Effect {
 	if len(text) < 3 {
 		return Effect{}
 	}
-	switch text[0] | 0x20 {
-	case 's', 'r', 'd', 'c', 'e':
-	default:
+	if !worthALook(text) {
 		return Effect{}
 	}
 	word, rest := cutWord(text)
@@ -71,6 +69,17 @@ func EffectOf(text string) Effect {
 		return effectOfCreate(rest)
 	}
 	return Effect{}
+}
+
+// worthALook says by three letters whether one of our words may begin here.
+// Nearly every text is done with after it.
+func worthALook(text string) bool {
+	switch [3]byte{text[0] | 0x20, text[1] | 0x20, text[2] | 0x20} {
+	case [3]byte{'s', 'e', 't'}, [3]byte{'r', 'e', 's'}, [3]byte{'d', 'e', 'a'}, [3]byte{'d', 'i', 's'},
+		[3]byte{'d', 'e', 'c'}, [3]byte{'c', 'r', 'e'}, [3]byte{'c', 'o', 'm'}, [3]byte{'e', 'n', 'd'}:
+		return true
+	}
+	return false
 }
 
 func effectOfSet(rest string) Effect {
@@ -103,7 +112,7 @@ func effectOfSet(rest string) Effect {
 	if to, _ := cutWord(next); next[0] != '=' && !strings.EqualFold(to, "to") {
 		return Effect{}
 	}
-	return Effect{Kind: Set, Name: strings.ToLower(word)}
+	return Effect{Kind: Set, Name: lower(word)}
 }
 
 func effectOfReset(rest string) Effect {
@@ -117,7 +126,7 @@ func effectOfReset(rest string) Effect {
 		strings.EqualFold(word, "session_authorization"), skipSpace(after) != "":
 		return Effect{}
 	}
-	return Effect{Kind: Reset, Name: strings.ToLower(word)}
+	return Effect{Kind: Reset, Name: lower(word)}
 }
 
 func effectOfDeallocate(rest string) Effect {
@@ -130,7 +139,7 @@ func effectOfDeallocate(rest string) Effect {
 	case strings.EqualFold(word, "all"):
 		return Effect{Kind: DeallocateAll}
 	case word != "" && skipSpace(after) == "":
-		return Effect{Kind: Deallocate, Name: strings.ToLower(word)}
+		return Effect{Kind: Deallocate, Name: lower(word)}
 	}
 	if name, after, ok := cutQuoted(skipSpace(rest)); ok && skipSpace(after) == "" {
 		return Effect{Kind: Deallocate, Name: name}
@@ -168,6 +177,23 @@ func effectOfCreate(rest string) Effect {
 		}
 	}
 	return Effect{}
+}
+
+// lower folds a name as PostgreSQL does in multi-byte encodings: ASCII letters
+// only (scansup.c, downcase_identifier). It returns name where nothing is folded.
+func lower(name string) string {
+	for i := range len(name) {
+		if c := name[i]; c >= 'A' && c <= 'Z' {
+			b := []byte(name)
+			for ; i < len(b); i++ {
+				if b[i] >= 'A' && b[i] <= 'Z' {
+					b[i] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return name
 }
 
 // single returns text without a closing semicolon, and "" where it may hold

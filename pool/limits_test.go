@@ -1,0 +1,118 @@
+package pool_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/penstock/penstock/pool"
+)
+
+func TestLimitsHoldOverAllPools(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		maxDatabase, maxUser int
+		database, user       string // of the second pool
+		free                 bool   // it may open a connection
+	}{
+		"no limit":                      {0, 0, "app", "bob", true},
+		"database full":                 {1, 0, "app", "bob", false},
+		"another database":              {1, 0, "web", "alice", true},
+		"user full":                     {0, 1, "web", "alice", false},
+		"another user":                  {0, 1, "app", "bob", true},
+		"both, neither shared":          {1, 1, "web", "bob", true},
+		"room for two in the database":  {2, 0, "app", "bob", true},
+		"room for two of the same user": {0, 2, "web", "alice", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(cfg *pool.Config, _ *servers) { cfg.MaxDatabase, cfg.MaxUser = c.maxDatabase, c.maxUser }, func(w *world) {
+				first := w.hold(w.pool)
+				second := newClient().acquire(w.other(c.database, c.user, w.pool.Config()))
+				time.Sleep(time.Minute)
+				if !c.free {
+					waiting(t, second)
+					first.Destroy(errRefused)
+				}
+				get(t, second)
+			})
+		})
+	}
+}
+
+func TestIdleConnectionOfAnotherPoolMakesRoom(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*pool.Config){
+		"max_db_connections":   func(c *pool.Config) { c.MaxDatabase = 2 },
+		"max_user_connections": func(c *pool.Config) { c.MaxUser = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(c *pool.Config, _ *servers) { c.Size = 2; change(c) }, func(w *world) {
+				cfg := w.pool.Config()
+				other := w.other("app", "bob", cfg)
+				if cfg.MaxUser > 0 {
+					other = w.other("web", "alice", cfg)
+				}
+				a, b := w.hold(w.pool), w.hold(w.pool)
+				a.Release()
+				time.Sleep(time.Second)
+				b.Release()
+				w.want(2, 0, 0)
+				began := time.Now()
+				ans := <-newClient().acquire(other)
+				if ans.err != nil || ans.at.Sub(began) > time.Second {
+					t.Fatalf("got %v after %s, want a connection within a second", ans.err, ans.at.Sub(began))
+				}
+				w.want(1, 0, 0)
+				if got := w.hold(w.pool); got != b {
+					t.Errorf("the longest idle %v was spared, %v was not", a, b)
+				}
+			})
+		})
+	}
+}
+
+func TestEvictionSparesPoolsThatDoNotCountAgainstTheFullLimit(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(c *pool.Config, _ *servers) { c.MaxDatabase = 1 }, func(w *world) {
+		cfg := w.pool.Config()
+		elsewhere := w.other("web", "bob", cfg)
+		w.hold(elsewhere).Release() // idle for longer
+		time.Sleep(time.Hour)
+		w.hold(w.pool).Release()
+		w.hold(w.other("app", "bob", cfg))
+		if s := elsewhere.Snapshot(); s.Idle != 1 {
+			t.Error("the connection of bob to web was closed, which helps nobody")
+		}
+		w.want(0, 0, 0)
+	})
+}
+
+func TestConnectionsInUseAreNotEvicted(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(c *pool.Config, _ *servers) { c.MaxDatabase, c.QueryWaitTimeout = 1, time.Minute }, func(w *world) {
+		w.hold(w.pool)
+		a := <-newClient().acquire(w.other("app", "bob", w.pool.Config()))
+		if a.err == nil {
+			t.Error("a limit was exceeded")
+		}
+		w.want(0, 1, 0)
+	})
+}
+
+func TestStarvedPoolTakesAPlaceThatAnotherPoolGivesBack(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(c *pool.Config, _ *servers) { c.MaxDatabase = 1 }, func(w *world) {
+		c := w.hold(w.pool)
+		ch := newClient().acquire(w.other("app", "bob", w.pool.Config()))
+		waiting(t, ch)
+		c.Destroy(errRefused)
+		released := time.Now()
+		a := <-ch
+		if a.err != nil || a.at.Sub(released) > 400*time.Millisecond {
+			t.Errorf("got %v after %s", a.err, a.at.Sub(released))
+		}
+		synctest.Wait()
+	})
+}
