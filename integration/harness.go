@@ -40,27 +40,25 @@ func Start(ctx context.Context, o pgtest.Options) (*House, error) {
 		return nil, err
 	}
 	h := &House{Cluster: c}
-	for _, sql := range h.setup() {
-		if err := c.Primary.Exec(ctx, "postgres", sql); err != nil {
-			return nil, errors.Join(err, c.Stop())
-		}
+	err = c.Primary.Exec(ctx, "postgres", `CREATE ROLE app LOGIN PASSWORD 'app-secret';
+		CREATE ROLE reader; GRANT reader TO app; CREATE ROLE penstock LOGIN`)
+	if err == nil {
+		err = h.Prepare(ctx, "postgres")
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Stop())
 	}
 	return h, nil
 }
 
-// setup is what every test may rely on: roles, and a schema for each noisy
-// client.
-func (h *House) setup() []string {
-	sql := []string{
-		"CREATE ROLE app LOGIN PASSWORD 'app-secret'",
-		"CREATE ROLE reader",
-		"GRANT reader TO app",
-		"CREATE ROLE penstock LOGIN",
-	}
+// Prepare makes in a database what noisy clients need: a schema for each.
+func (h *House) Prepare(ctx context.Context, database string) error {
+	var b strings.Builder
 	for i := range MaxNoise {
-		sql = append(sql, fmt.Sprintf("CREATE SCHEMA %s; CREATE VIEW %[1]s.whose AS SELECT '%[1]s' AS schema", noiseSchema(i)))
+		fmt.Fprintf(&b, `CREATE SCHEMA %s; CREATE VIEW %[1]s.whose AS SELECT '%[1]s' AS schema;
+			GRANT USAGE ON SCHEMA %[1]s TO PUBLIC; GRANT SELECT ON %[1]s.whose TO PUBLIC;`, noiseSchema(i))
 	}
-	return sql
+	return h.Cluster.Primary.Exec(ctx, database, b.String())
 }
 
 // Stop stops the cluster.

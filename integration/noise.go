@@ -79,7 +79,7 @@ const (
 
 func (c *noisyClient) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := c.live(ctx); err != nil && ctx.Err() == nil {
+		if err := c.live(ctx); err != nil {
 			c.noise.report(fmt.Errorf("noise %d, round %d: %w", c.id, c.round, err))
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -152,9 +152,9 @@ func TestNoQueryWaitTimeoutWaitsForEver(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.hold(w.pool)
 		ch := newClient().acquire(w.pool)
-		time.Sleep(1000 * time.Hour)
+		time.Sleep(time.Hour)
 		waiting(t, ch)
-		if s := w.pool.Snapshot(); s.MaxWait != 1000*time.Hour {
+		if s := w.pool.Snapshot(); s.MaxWait != time.Hour {
 			t.Errorf("maxwait is %s", s.MaxWait)
 		}
 		c.Release()
@@ -247,7 +247,7 @@ func TestReleasedConnServesTheWaiterWhoseDialIsSlow(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(c *pool.Config, _ *servers) { c.Size = 2 }, func(w *world) {
 		c := w.hold(w.pool)
-		w.servers.takes = time.Minute
+		w.servers.takes = 10 * time.Second
 		ch := newClient().acquire(w.pool)
 		waiting(t, ch)
 		c.Release()
@@ -344,5 +344,6 @@ func TestEveryStateHasAName(t *testing.T) {
 		if s.ActiveCancel != 1 || s.Active != 0 || s.BeingCanceled != 1 || s.Idle != 1 || s.Total != 3 {
 			t.Errorf("snapshot %+v", s)
 		}
+		time.Sleep(time.Minute)
 	})
 }

@@ -14,11 +14,9 @@ func TestConnectionIsNotHandedOnUntilTheCancelIsOver(t *testing.T) {
 	for name, failure := range map[string]error{"done": nil, "failed": errRefused} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			over := make(chan struct{})
 			inWorld(t, func(_ *pool.Config, s *servers) {
 				s.cancel = func(*pool.Conn) error { time.Sleep(time.Minute); return failure }
 			}, func(w *world) {
-				_ = over
 				c := w.hold(w.pool)
 				next := newClient().acquire(w.pool)
 				c.Cancel()

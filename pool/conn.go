@@ -81,20 +81,25 @@ func (c *Conn) readLoop() {
 	p.mu.Unlock()
 	_ = c.wire.Close()
 	if sink != nil {
-		(*sink).Lost(c, reason)
+		_ = c.guard(func() error { (*sink).Lost(c, reason); return nil })
 	}
 }
 
-// pump turns a panic in this connection's goroutine into the end of the
-// connection.
-func (c *Conn) pump() (err error) {
+// pump reads until the connection ends.
+func (c *Conn) pump() error {
+	return c.guard(func() error { return c.wire.Pump(c) })
+}
+
+// guard turns a panic in this connection's goroutines into an error: it ends
+// the connection, not the process.
+func (c *Conn) guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.pool.log.Error("panic on a server connection", "error", fmt.Sprint(v), "stack", string(debug.Stack()))
 			err = fmt.Errorf("bug: panic: %v", v)
 		}
 	}()
-	return c.wire.Pump(c)
+	return f()
 }
 
 // Received gives the server's bytes to the session that has c linked, and
@@ -211,7 +216,7 @@ func (c *Conn) Cancel() {
 const maxCancels = 2
 
 func (c *Conn) cancel() {
-	err := c.cancelVia(c)
+	err := c.guard(func() error { return c.cancelVia(c) })
 	p := c.pool
 	if err != nil {
 		p.log.Warn("cancel request", "server_pid", c.PID, "error", err)

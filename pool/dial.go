@@ -68,12 +68,13 @@ func canceler(h *pgconn.HijackedConn) func(c *Conn) error {
 		if deadline, ok := ctx.Deadline(); ok {
 			_ = conn.SetDeadline(deadline)
 		}
+		secured := conn
 		if tlsConfig != nil {
-			if conn, err = requestTLS(conn, tlsConfig); err != nil {
+			if secured, err = requestTLS(conn, tlsConfig); err != nil {
 				return err
 			}
 		}
-		return sendCancel(conn, c.PID, c.secret)
+		return sendCancel(secured, c.PID, c.secret)
 	}
 }
 

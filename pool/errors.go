@@ -12,6 +12,7 @@ var (
 	ErrReconnect   = errors.New("closed by RECONNECT, RELOAD or KILL")
 	ErrIdle        = errors.New("idle longer than pool.idle_timeout")
 	ErrLifetime    = errors.New("older than pool.lifetime")
+	ErrShrunk      = errors.New("more connections than pool.size allows")
 	ErrPaused      = errors.New("pool paused")
 	ErrClosed      = errors.New("pool closed")
 	ErrEvicted     = errors.New("closed to make room under max_db_connections or max_user_connections")

@@ -227,3 +227,15 @@ func (w *world) want(idle, active, waiters int) {
 }
 
 var errRefused = errors.New("connection refused")
+
+// one is a Dialer that has one connection to give.
+func one(conn net.Conn) pool.Dialer {
+	return func(context.Context) (*pool.Login, error) {
+		if conn == nil {
+			return nil, errRefused
+		}
+		login := &pool.Login{Conn: conn, Cancel: func(*pool.Conn) error { return nil }}
+		conn = nil
+		return login, nil
+	}
+}

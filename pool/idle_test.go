@@ -57,7 +57,7 @@ func TestNoLifetimeIsForEver(t *testing.T) {
 	t.Parallel()
 	inWorld(t, nil, func(w *world) {
 		w.hold(w.pool).Release()
-		time.Sleep(100 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		w.want(1, 0, 0)
 	})
 }

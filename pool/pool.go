@@ -206,6 +206,8 @@ func (p *Pool) handOn(c *Conn) {
 		p.drop(c, ErrLifetime)
 	case p.paused:
 		p.drop(c, ErrPaused)
+	case p.total() > p.Config().Size+p.Config().ReserveSize:
+		p.drop(c, ErrShrunk)
 	case p.waiters.n > 0:
 		w := p.waiters.pop()
 		p.link(c, w)
@@ -396,7 +398,7 @@ func (p *Pool) apply(cfg *Config) {
 		p.backoff = backoff{}
 	}
 	for len(p.idle) > 0 && p.total() > cfg.Size+cfg.ReserveSize {
-		p.drop(p.idle[0], ErrReconnect)
+		p.drop(p.idle[0], ErrShrunk)
 	}
 	p.grow()
 	p.wake()

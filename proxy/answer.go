@@ -238,10 +238,12 @@ func (d *digester) inserts() {
 			d.out = wire.AppendEmpty(d.out, wire.ParseComplete)
 		case replyClose:
 			d.out = wire.AppendEmpty(d.out, wire.CloseComplete)
-		case replyQuery: // DEALLOCATE
+		case replyQuery, replyExecute:
 			d.out = wire.AppendString(d.out, wire.CommandComplete, "DEALLOCATE")
-			d.out = wire.AppendReady(d.out, l.conn.TxStatus)
-		case replyFunction, replyBind, replyDescribe, replyExecute, replySync, replyCopyEnd:
+			if r.kind == replyQuery {
+				d.out = wire.AppendReady(d.out, l.conn.TxStatus)
+			}
+		case replyFunction, replyBind, replyDescribe, replySync, replyCopyEnd:
 			panic("bug: nothing to insert for this reply")
 		}
 		l.repair.armed = false
@@ -264,6 +266,9 @@ func (d *digester) reply(typ byte, body []byte) (keep bool, err error) {
 	}
 	if r == nil || !expected(r.kind, typ) {
 		return false, fmt.Errorf("server sent an unexpected message of type %q", typ)
+	}
+	if l.restore.held {
+		d.letGo()
 	}
 	keep = r.action != skip
 	if keep {
@@ -337,9 +342,17 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	keep = r.action != skip
 	asked := l.changes.asking
 	l.replies.pop()
-	if asked {
+	if l.ddl && status == 'I' {
+		l.ddl = false
+		s.srv.schemaChanged() // it was invisible to others until now
+	}
+	switch {
+	case asked:
 		s.answered(l)
-	} else {
+	case l.restore.running:
+		d.restored()
+		return false, nil
+	default:
 		s.noteChanges(l)
 	}
 	if !keep {
@@ -353,6 +366,9 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	s.since = now
 	if status == 'I' {
 		l.conn.Counters.Xact(now - s.xactSince)
+	}
+	if d.holds() {
+		return false, nil
 	}
 	if s.mode == modeStatement && status != 'I' {
 		d.flush()
@@ -368,7 +384,7 @@ func (d *digester) parameter(r *reply, body []byte) bool {
 	s, l := d.s, d.l
 	name, value := l.conn.Reported(body)
 	l.changes.reports++
-	if r != nil && r.action == skip {
+	if r != nil && r.action == skip || l.restore.pending() {
 		return false
 	}
 	s.vars = s.vars.With(name, value)
@@ -385,9 +401,7 @@ func (d *digester) copyIn(r *reply) {
 			break
 		}
 	}
-	if r.kind == replyExecute {
-		l.replies.dropSyncsInCopy()
-	}
+	l.replies.dropSyncsInCopy()
 	if s.phase == phaseGone {
 		s.endCopy(l)
 	}
@@ -405,6 +419,9 @@ func (d *digester) error(r *reply, body []byte) (keep bool, err error) {
 	l.copyIn = false
 	if r == nil {
 		return false, fmt.Errorf("server sent an error that answers nothing: %q", f.message)
+	}
+	if l.restore.held {
+		d.letGo()
 	}
 	if !r.extended() {
 		if r.action == skip && !l.changes.asking && s.phase != phaseGone {
@@ -431,6 +448,9 @@ func (d *digester) skipToSync() {
 	l.replies = kept
 	for range n {
 		l.replies.pop()
+	}
+	if l.replies.len() == 0 {
+		l.deaf = true // the Sync is still to come
 	}
 }
 

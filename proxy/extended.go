@@ -20,6 +20,10 @@ func (m *composer) parse(frame, body []byte) {
 	s, l := m.s, m.l
 	name, rest, ok := wire.CString(body)
 	if s.mode == modeSession || !ok {
+		if e := effectOf(rest); e.Kind != sqlscan.Unknown {
+			// Names are the client's own here: the last such text is meant.
+			l.bound = boundPortal{effect: sqlscan.Effect{Kind: e.Kind, Name: strings.Clone(e.Name)}, known: true}
+		}
 		l.replies.push(reply{kind: replyParse})
 		m.keep(len(frame))
 		return
@@ -40,14 +44,14 @@ func (m *composer) parse(frame, body []byte) {
 	}
 	s.statements[r.name] = st
 	m.drop(len(frame))
-	aborted := l.conn.TxStatus == 'E'
-	if l.prepared.use(st) && !aborted {
+	// In an aborted transaction the server must see it to refuse it, and to
+	// accept a ROLLBACK. After a change of the schema what is prepared may be stale.
+	if l.prepared.fresh(st, s.srv.schema.Load()) && l.conn.TxStatus != 'E' {
 		r.action = insert
 		l.replies.push(r)
 		return
 	}
-	if aborted {
-		// The server must see it to refuse it, and to accept a ROLLBACK.
+	if l.prepared.use(st) {
 		m.out = wire.AppendClose(m.out, st.name)
 		l.replies.push(reply{kind: replyClose, action: skip})
 	}
@@ -65,8 +69,9 @@ func (m *composer) prepare(r reply) {
 			l.replies.push(reply{kind: replyClose, action: skip, stmt: old})
 			m.out = wire.AppendClose(m.out, old.name)
 		}
-		l.prepared.add(r.stmt)
 	}
+	l.open = true
+	l.prepared.add(r.stmt, m.s.srv.schema.Load())
 	l.conn.Counters.Parsed(false, true)
 	l.replies.push(r)
 	m.out = r.stmt.appendParse(m.out, r.stmt.name)
@@ -182,6 +187,7 @@ func (m *composer) resolve(name []byte) (*Statement, string) {
 func (m *composer) describe(frame, body []byte) {
 	s, l := m.s, m.l
 	r := reply{kind: replyDescribe}
+	l.repair.asks = true
 	if s.mode == modeSession || len(body) == 0 || body[0] != 'S' {
 		l.replies.push(r)
 		m.keep(len(frame))
@@ -214,6 +220,13 @@ func (m *composer) close(frame, body []byte) {
 			if len(name) == 0 {
 				s.unnamed, l.unnamed = nil, nil
 			} else {
+				if _, known := s.statements[string(name)]; !known && s.pinned != "" {
+					// It may be one of PREPARE.
+					l.replies.push(r)
+					m.drop(len(frame))
+					m.out = wire.AppendClose(m.out, safeName(string(name)))
+					return
+				}
 				r.action, r.name = insert, string(name)
 				r.stmt = s.closeStatement(r.name)
 				l.replies.push(r)
@@ -238,14 +251,18 @@ func (s *session) closeStatement(name string) *Statement {
 }
 
 // execute notes an Execute with the effect of what it runs.
-func (m *composer) execute(body []byte) {
+func (m *composer) execute(frame, body []byte) {
 	l := m.l
 	r := reply{kind: replyExecute}
 	portal, _, ok := wire.CString(body)
 	if ok && l.bound.known && string(portal) == l.bound.portal {
 		r.effect, r.name = l.bound.effect.Kind, l.bound.effect.Name
+		if r.effect == sqlscan.Deallocate && m.s.mode != modeSession && m.deallocate(frame, r) {
+			return
+		}
 	}
 	l.replies.push(r)
+	m.keep(len(frame))
 }
 
 // deallocate answers DEALLOCATE of a statement that was prepared by a Parse,
@@ -277,15 +294,15 @@ func (s *session) undoOne(l *link, r *reply, failed bool) {
 	case replyClose:
 		switch {
 		case r.action == insert && r.stmt != nil:
-			s.restore(r.name, r.stmt)
+			s.putBack(r.name, r.stmt)
 		case r.action == skip && r.stmt != nil:
-			l.prepared.add(r.stmt) // evicted in vain
+			l.prepared.add(r.stmt, 0) // evicted in vain
 		}
-	case replyQuery:
+	case replyQuery, replyExecute:
 		if r.effect == sqlscan.Deallocate && r.stmt != nil {
-			s.restore(r.name, r.stmt)
+			s.putBack(r.name, r.stmt)
 		}
-	case replyFunction, replyBind, replyDescribe, replyExecute, replySync, replyCopyEnd:
+	case replyFunction, replyBind, replyDescribe, replySync, replyCopyEnd:
 	}
 }
 
@@ -310,7 +327,7 @@ func (s *session) undoParse(l *link, r *reply, failed bool) {
 	}
 }
 
-func (s *session) restore(name string, st *Statement) {
+func (s *session) putBack(name string, st *Statement) {
 	if s.statements == nil {
 		s.statements = map[string]*Statement{}
 	}

@@ -25,6 +25,8 @@ type link struct {
 	// Guarded by mu of the session that has it linked.
 	replies  replies
 	copyIn   bool
+	open     bool // extended messages have been sent and no Sync behind them
+	deaf     bool // after an error the server discards until a Sync that is still to come
 	prepared prepared
 	unnamed  *Statement // in the server's unnamed slot; nil: unknown or none
 	bound    boundPortal
@@ -32,6 +34,8 @@ type link struct {
 	announce []byte // ParameterStatus frames due to the client
 	changes  changes
 	repair   repair
+	restore  restore
+	ddl      bool     // the transaction has changed the schema
 	rolled   bool     // recycling has sent ROLLBACK
 	taken    []string // statements on the server under clients' names, to be closed
 
@@ -106,7 +110,8 @@ func (s *session) acquire() (*link, error) {
 func (s *session) unlink(l *link) {
 	l.bound = boundPortal{}
 	l.rolled = false
-	l.repair = repair{}
+	l.repair.reset()
+	l.restore = restore{}
 	l.changes.reset()
 	if cap(l.in) > keepScratch {
 		l.in = nil

@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -298,6 +299,9 @@ func (st *startup) welcome() error {
 	ss.vars, ss.extra, err = s.welcomes.of(p, st.params)
 	if err != nil {
 		return ss.poolError(err)
+	}
+	for _, param := range st.params {
+		ss.start = ss.start.With(strings.ToLower(param.Name), param.Value)
 	}
 	ss.startExtra = ss.extra
 	ss.key = make([]byte, keySize(st.packet.Negotiated()))

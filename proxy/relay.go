@@ -304,7 +304,7 @@ func (m *composer) compose() error {
 		m.pos = min(m.s.pass, len(m.p))
 		m.s.pass -= m.pos
 	}
-	for m.s.pass == 0 && m.s.large == nil {
+	for m.s.pass == 0 && m.s.discard == 0 && m.s.large == nil {
 		h, ok := wire.ParseHeader(m.p[m.pos:])
 		if !ok {
 			return nil
@@ -343,9 +343,13 @@ func (m *composer) begin(h wire.Header, part []byte) error {
 		m.drop(len(part))
 		return nil
 	}
-	rest := h.Total() - len(part)
+	rest, deaf := h.Total()-len(part), m.l.deaf
 	m.frame(h, part)
-	m.s.pass = rest
+	if deaf {
+		m.s.discard = rest
+	} else {
+		m.s.pass = rest
+	}
 	return nil
 }
 
@@ -378,6 +382,16 @@ func (m *composer) drop(n int) {
 // frame deals with one frame, or with the beginning of a large one.
 func (m *composer) frame(h wire.Header, frame []byte) {
 	l, body := m.l, frame[wire.HeaderSize:]
+	if l.deaf && h.Type != wire.Sync {
+		m.drop(len(frame)) // the server would not look at it
+		return
+	}
+	switch h.Type {
+	case wire.Parse, wire.Bind, wire.Describe, wire.Execute, wire.Close:
+		l.open = true
+	case wire.Query, wire.Sync:
+		l.open, l.deaf = false, false
+	}
 	switch h.Type {
 	case wire.Query:
 		m.query(frame, body)
@@ -394,7 +408,8 @@ func (m *composer) frame(h wire.Header, frame []byte) {
 		}
 		l.copyIn = false
 	case wire.Execute:
-		m.execute(body)
+		m.execute(frame, body)
+		return
 	case wire.Parse:
 		m.parse(frame, body)
 		return
@@ -416,10 +431,9 @@ func (m *composer) frame(h wire.Header, frame []byte) {
 func (m *composer) query(frame, body []byte) {
 	s, l := m.s, m.l
 	r := reply{kind: replyQuery}
+	e := effectOf(body)
+	r.effect, r.name = e.Kind, strings.Clone(e.Name) // the text is gone when the buffer is
 	if s.mode != modeSession {
-		text, _, _ := wire.CString(body)
-		e := sqlscan.EffectOf(unsafe.String(unsafe.SliceData(text), len(text)))
-		r.effect, r.name = e.Kind, strings.Clone(e.Name) // text is gone when the buffer is
 		s.unnamed, l.unnamed = nil, nil
 		if r.effect == sqlscan.Deallocate && m.deallocate(frame, r) {
 			return
@@ -427,4 +441,11 @@ func (m *composer) query(frame, body []byte) {
 	}
 	l.replies.push(r)
 	m.keep(len(frame))
+}
+
+// effectOf looks at the text at the front of p. The name in the effect is
+// valid as long as p is.
+func effectOf(p []byte) sqlscan.Effect {
+	text, _, _ := wire.CString(p)
+	return sqlscan.EffectOf(unsafe.String(unsafe.SliceData(text), len(text)))
 }

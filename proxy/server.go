@@ -59,6 +59,7 @@ type Server struct {
 
 	settings atomic.Pointer[settings]
 	draining atomic.Bool
+	schema   atomic.Uint64 // a version: raised when somebody changes a schema
 
 	// mu guards the fields below.
 	mu        sync.Mutex
@@ -126,6 +127,9 @@ func (s *Server) Apply(cfg *config.Config, users *auth.Users, tlsConfig *tls.Con
 
 // clock is the time since the server began: cheaper to keep than a time.Time.
 func (s *Server) clock() time.Duration { return time.Since(s.epoch) }
+
+// schemaChanged notes that prepared statements may be stale.
+func (s *Server) schemaChanged() { s.schema.Add(1) }
 
 func (s *Server) preparedLimit() int {
 	return max(s.settings.Load().config.Pool.PreparedStatements, 1)

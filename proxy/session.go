@@ -51,7 +51,8 @@ type session struct {
 	mode        mode
 	pool        *pool.Pool
 	connectedAt time.Time
-	startExtra  pool.Settings // unreported settings asked for at startup
+	start       pool.Settings // settings asked for at startup, as they were written
+	startExtra  pool.Settings // those of them that servers do not report
 
 	// Owned by run.
 	pass    int    // bytes of a large frame still to be forwarded

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/penstock/penstock/internal/sqlscan"
@@ -13,13 +14,16 @@ import (
 // pool sees to the last). It returns true when it has unlinked: the caller
 // releases the connection. mu is held.
 func (s *session) settle(l *link) (released bool) {
-	if l.replies.len() > 0 || l.copyIn || l.remain > 0 || s.sending || l.fatal || s.pass > 0 && s.phase != phaseGone {
+	if l.replies.len() > 0 || l.copyIn || l.open || l.remain > 0 || s.sending || l.fatal || s.pass > 0 && s.phase != phaseGone {
 		return false
 	}
 	if s.phase == phaseGone {
 		return s.recycle(l)
 	}
 	switch {
+	case l.restore.held:
+		s.restoreNow(l)
+		return false
 	case l.conn.TxStatus != 'I':
 		return false
 	case l.repair.failed != nil:
@@ -80,7 +84,7 @@ func (s *session) abandon() {
 		return
 	}
 	released := false
-	if l.replies.len() == 0 && !l.copyIn {
+	if l.replies.len() == 0 && !l.copyIn && !l.open {
 		released = s.settle(l)
 	} else {
 		s.windUp(l)
@@ -97,7 +101,8 @@ func (s *session) windUp(l *link) {
 	if l.copyIn {
 		s.endCopy(l)
 	}
-	if n := l.replies.len(); n > 0 && !l.replies.at(n-1).closesCycle() {
+	if l.open {
+		l.open = false
 		l.replies.push(reply{kind: replySync, action: skip})
 		s.injectBytes(l, wire.AppendEmpty(nil, wire.Sync))
 	}
@@ -110,6 +115,7 @@ func (s *session) endCopy(l *link) {
 	l.replies.push(reply{kind: replyCopyEnd, action: skip})
 	p := wire.AppendString(nil, wire.CopyFail, "client has gone")
 	if r := l.replies.first(); r != nil && r.extended() {
+		l.open = false
 		l.replies.push(reply{kind: replySync, action: skip})
 		p = wire.AppendEmpty(p, wire.Sync)
 	}
@@ -132,7 +138,17 @@ func (s *session) forgetTaken(l *link) {
 // The tags that matter are few, and their first letters fewer.
 func (d *digester) completed(r *reply, body []byte) {
 	s, l := d.s, d.l
-	if s.mode == modeSession && s.phase != phaseGone || len(body) < 4 {
+	if len(body) < 4 {
+		return
+	}
+	if r.action != skip {
+		s.noteReset(l, r, body[:len(body)-1])
+	}
+	if changesSchema(body) && r.effect != sqlscan.Temporary {
+		l.ddl = true
+		s.srv.schemaChanged()
+	}
+	if s.mode == modeSession && s.phase != phaseGone {
 		return
 	}
 	switch tag := body[:len(body)-1]; string(tag) { // no copy is made for this
@@ -168,6 +184,19 @@ func (d *digester) completed(r *reply, body []byte) {
 			s.pin("temporary object") // CREATE TEMP TABLE ... AS has the tag SELECT
 		}
 	}
+}
+
+// changesSchema says whether a tag is that of a change to the schema.
+func changesSchema(tag []byte) bool {
+	switch tag[0] {
+	case 'C':
+		return bytes.HasPrefix(tag, []byte("CREATE "))
+	case 'A':
+		return bytes.HasPrefix(tag, []byte("ALTER "))
+	case 'D':
+		return bytes.HasPrefix(tag, []byte("DROP "))
+	}
+	return false
 }
 
 // pin keeps the server connection for this session from now on.
@@ -247,7 +276,7 @@ func (s *session) forgetStatements(l *link) {
 			}
 		default:
 			if r.action != insert {
-				l.prepared.add(r.stmt)
+				l.prepared.add(r.stmt, s.srv.schema.Load())
 			}
 			if r.name != "" {
 				kept[r.name] = r.stmt

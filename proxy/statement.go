@@ -111,6 +111,7 @@ type prepared struct {
 
 type preparedEntry struct {
 	stmt         *Statement
+	schema       uint64 // the schema's version when it was prepared
 	newer, older *preparedEntry
 }
 
@@ -127,15 +128,21 @@ func (p *prepared) use(st *Statement) bool {
 	return true
 }
 
-// add notes that st is prepared here.
-func (p *prepared) add(st *Statement) {
+// fresh reports whether st is prepared here, by that version of the schema.
+func (p *prepared) fresh(st *Statement, schema uint64) bool {
+	return p.use(st) && p.newest.schema == schema
+}
+
+// add notes that st is prepared here, by that version of the schema.
+func (p *prepared) add(st *Statement, schema uint64) {
 	if p.use(st) {
+		p.newest.schema = schema
 		return
 	}
 	if p.entries == nil {
 		p.entries = map[*Statement]*preparedEntry{}
 	}
-	e := &preparedEntry{stmt: st}
+	e := &preparedEntry{stmt: st, schema: schema}
 	p.entries[st] = e
 	p.front(e)
 }

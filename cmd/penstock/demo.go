@@ -52,7 +52,7 @@ type demo struct {
 	// Immutable.
 	out     io.Writer
 	program string // this binary, which runs Penstock as a child
-	each    int // transactions of each client in each mode
+	each    int    // transactions of each client in each mode
 	stay    bool
 
 	// Owned by run.

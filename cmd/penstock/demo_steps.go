@@ -144,7 +144,7 @@ func (d *demo) load(mode string) func(context.Context) (string, error) {
 		}
 		seen := d.sampler.seen()
 		return fmt.Sprintf("%d transactions, %.0f per second, %d failed; %d clients, %d server connections",
-			result.transactions, result.tps, result.failed, seen.clients, seen.servers), result.check(demoClients*d.each)
+			result.transactions, result.tps, result.failed, seen.clients, seen.servers), result.check(demoClients * d.each)
 	}
 }
 

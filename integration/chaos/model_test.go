@@ -47,10 +47,10 @@ type text struct {
 	fails  string // SQLSTATE
 	at     byte   // P, B or E: which message fails
 	params int
-	rows   int                  // of a SELECT; else a command
+	rows   int                   // of a SELECT; else a command
 	value  func(p string) string // of a row, before ":" and its number if there are several
-	tag    string               // of a command
-	apply  func(v *vars)        // of a command
+	tag    string                // of a command
+	apply  func(v *vars)         // of a command
 }
 
 // portal is what Bind makes.
@@ -59,6 +59,7 @@ type portal struct {
 	param string
 	next  int
 	done  bool
+	dead  bool // its Query has failed
 }
 
 func newModel(owner string) model {
@@ -79,11 +80,23 @@ func (m *model) fail(code string) {
 	m.expect(wire.ErrorResponse, code)
 	if m.tx == 'T' {
 		m.tx = 'E'
-		m.portals = map[string]*portal{}
 	}
 	if m.tx == 'I' {
 		m.now, m.kept = m.begin, m.begin
 	}
+}
+
+// failRunning is an error in what a Query runs, in the unnamed portal.
+func (m *model) failRunning(code string, t *text) {
+	m.portals[""] = &portal{text: t, done: true, dead: true}
+	m.fail(code)
+}
+
+// deadly says whether PostgreSQL 15 crashes on the use of a portal: that of a
+// failed Query, whose memory is gone while the transaction is still open.
+func (m *model) deadly(name string) bool {
+	p := m.portals[name]
+	return p != nil && p.dead && m.tx == 'E' && !m.skip
 }
 
 // failExtended is one that discards until Sync.
@@ -118,7 +131,6 @@ func (m *model) simple(texts ...*text) {
 	}
 	m.send(qFrame(m.out, strings.Join(sql, "; ")))
 	m.unnamed = nil
-	delete(m.portals, "")
 	switch {
 	case broken:
 		m.fail("42601")
@@ -144,13 +156,15 @@ func (m *model) runSimple(t *text) bool {
 		return false
 	case t.at == 'E':
 		m.expect(wire.RowDescription, "")
-		m.fail(t.fails)
+		m.failRunning(t.fails, t)
 		return false
 	case t.rows == 0:
+		delete(m.portals, "")
 		m.set(t.apply)
 		m.expect(wire.CommandComplete, t.tag)
 		return true
 	}
+	delete(m.portals, "") // a Query runs in it
 	m.expect(wire.RowDescription, "")
 	for i := range t.rows {
 		m.expect(wire.DataRow, t.row("", i))
@@ -173,15 +187,16 @@ func (m *model) control(sql string, extended bool) {
 		m.send(pFrame(m.out, "", sql))
 		m.send(bFrame(m.out, "", ""))
 		m.send(eFrame(m.out, "", 0))
+		m.send(cFrame(m.out, 'S', ""))
 		m.send(empty(m.out, wire.Sync))
 		m.expect(wire.ParseComplete, "")
 		m.expect(wire.BindComplete, "")
-		m.unnamed = &text{sql: sql, tag: "?"}
+		m.portals[""] = &portal{text: &text{sql: sql}, done: true}
 	} else {
 		m.send(qFrame(m.out, sql))
 		m.unnamed = nil
+		delete(m.portals, "")
 	}
-	delete(m.portals, "")
 	tag := strings.ToUpper(sql)
 	switch {
 	case sql == "begin":
@@ -196,6 +211,10 @@ func (m *model) control(sql string, extended bool) {
 		m.tx = 'I'
 	}
 	m.expect(wire.CommandComplete, tag)
+	if extended {
+		m.expect(wire.CloseComplete, "")
+	}
+	m.unnamed = nil
 	m.ready()
 }
 
@@ -203,10 +222,10 @@ func (m *model) control(sql string, extended bool) {
 func (m *model) command(sql, tag string, apply func()) {
 	m.send(qFrame(m.out, sql))
 	m.unnamed = nil
-	delete(m.portals, "")
 	if m.tx == 'E' {
 		m.fail("25P02")
 	} else {
+		delete(m.portals, "")
 		apply()
 		m.expect(wire.CommandComplete, tag)
 	}
@@ -221,7 +240,7 @@ func (m *model) deallocate(name string) {
 	if m.tx != 'E' && m.named[name] == nil {
 		m.send(qFrame(m.out, "deallocate "+name))
 		m.unnamed = nil
-		m.fail("26000")
+		m.failRunning("26000", &text{sql: "deallocate"})
 		m.ready()
 		return
 	}
@@ -288,7 +307,7 @@ func (m *model) bind(portalName, name, param string) {
 	case portalName != "" && m.portals[portalName] != nil:
 		m.failExtended("42P03")
 	case t.at == 'B':
-		delete(m.portals, portalName)
+		m.portals[portalName] = &portal{text: &text{}} // made, but not defined
 		m.failExtended(t.fails)
 	default:
 		m.portals[portalName] = &portal{text: t, param: param}
@@ -297,6 +316,9 @@ func (m *model) bind(portalName, name, param string) {
 }
 
 func (m *model) describe(kind byte, name string) {
+	if kind == 'P' && m.deadly(name) {
+		return
+	}
 	m.send(dFrame(m.out, kind, name))
 	if m.skip {
 		return
@@ -330,6 +352,9 @@ func (m *model) describe(kind byte, name string) {
 }
 
 func (m *model) execute(name string, limit int) {
+	if m.deadly(name) {
+		return
+	}
 	m.send(eFrame(m.out, name, limit))
 	if m.skip {
 		return

@@ -93,7 +93,9 @@ type reader struct {
 	n    int // frames
 }
 
-func newReader(conn net.Conn) *reader { return &reader{conn: conn, buf: bufio.NewReaderSize(conn, 16<<10)} }
+func newReader(conn net.Conn) *reader {
+	return &reader{conn: conn, buf: bufio.NewReaderSize(conn, 16<<10)}
+}
 
 func (r *reader) next(timeout time.Duration) (message, error) {
 	if err := r.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {

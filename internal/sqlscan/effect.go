@@ -94,8 +94,8 @@ func effectOfSet(rest string) Effect {
 	case strings.EqualFold(word, "local"), strings.EqualFold(word, "transaction"), strings.EqualFold(word, "constraints"):
 		return Effect{Kind: SetLocal}
 	case strings.EqualFold(word, "time"):
-		if zone, _ := cutWord(after); strings.EqualFold(zone, "zone") {
-			return Effect{Kind: Set, Name: "timezone"}
+		if zone, after := cutWord(after); strings.EqualFold(zone, "zone") {
+			return Effect{Kind: setOrReset(after), Name: "timezone"}
 		}
 		return Effect{}
 	case strings.EqualFold(word, "names"):
@@ -109,10 +109,21 @@ func effectOfSet(rest string) Effect {
 	if word == "" || next == "" {
 		return Effect{}
 	}
-	if to, _ := cutWord(next); next[0] != '=' && !strings.EqualFold(to, "to") {
+	to, value := cutWord(next)
+	if next[0] == '=' {
+		value = next[1:]
+	} else if !strings.EqualFold(to, "to") {
 		return Effect{}
 	}
-	return Effect{Kind: Set, Name: lower(word)}
+	return Effect{Kind: setOrReset(value), Name: lower(word)}
+}
+
+// setOrReset tells SET TO DEFAULT, which is a RESET, from a SET.
+func setOrReset(value string) Kind {
+	if word, _ := cutWord(value); strings.EqualFold(word, "default") {
+		return Reset
+	}
+	return Set
 }
 
 func effectOfReset(rest string) Effect {

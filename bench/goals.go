@@ -1,0 +1,68 @@
+package bench
+
+import "fmt"
+
+// idleGoal is the most memory an idle plaintext client may take: 3 kB.
+const idleGoal = 3 * 1024
+
+// goals says for each goal of the project whether it was reached.
+func (r *Report) goals() []string {
+	var lines []string
+	for _, p := range Points() {
+		switch {
+		case p.kind == kindConnect:
+			lines = append(lines, r.atLeast(p, "tps", "connects no slower")...)
+		case p.kind == kindIdle:
+			lines = append(lines, r.idleGoals(p)...)
+		case p.tls:
+		default:
+			most := 1.1
+			if p.Clients == 1 {
+				most = 0.8
+			}
+			lines = append(lines, r.atMost(p, "cpu_us", "CPU by query", most)...)
+			lines = append(lines, r.atLeast(p, "tps", "throughput")...)
+		}
+	}
+	return lines
+}
+
+func (r *Report) atMost(p Point, measure, what string, most float64) []string {
+	s := Summarize(r.Ratios(p.Name, measure))
+	if s.N == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: %s at most %.1f times PgBouncer's: %s. %s", verdict(s.Median <= most, s.Min <= most),
+		p.Title, most, cell(s, ratioFormat), what)}
+}
+
+func (r *Report) atLeast(p Point, measure, what string) []string {
+	s := Summarize(r.Ratios(p.Name, measure))
+	if s.N == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: %s at least 1.0 times PgBouncer's: %s. %s", verdict(s.Median >= 1, s.Max >= 1),
+		p.Title, cell(s, ratioFormat), what)}
+}
+
+func (r *Report) idleGoals(p Point) []string {
+	s := Summarize(r.Values(p.Name, Penstock, "used_bytes"))
+	if s.N == 0 {
+		return nil
+	}
+	m := measure{}
+	return []string{fmt.Sprintf("%s: %s, at most %d bytes each, also after a query: %s", verdict(s.Median <= idleGoal, s.Min <= idleGoal),
+		p.Title, idleGoal, cell(s, m.format))}
+}
+
+// verdict knows a third answer: missed by the median, reached in some round.
+func verdict(reached, within bool) string {
+	switch {
+	case reached:
+		return "reached"
+	case within:
+		return "within the noise"
+	default:
+		return "MISSED"
+	}
+}
