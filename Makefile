@@ -17,7 +17,7 @@ PG_VERSIONS  ?= 17 18
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help setup build run demo test test-short race test-versions fuzz soak bench \
+.PHONY: help setup build run demo test test-short race test-versions fuzz soak bench bench-readme \
         vet lint fmt docs check clean
 
 help: ## Show this list
@@ -65,9 +65,12 @@ soak: ## Run the endurance tests (TestSoak...) for a long time [SOAKTIME=10m]
 	scripts/setup.sh postgres
 	PENSTOCK_SOAK=$(SOAKTIME) go test -count=1 -timeout 0 -v -run '^TestSoak' ./integration/...
 
-bench: build ## Compare with PgBouncer on this machine, results into bench/results [BENCH_ARGS=]
+bench: build ## Compare with PgBouncer on this machine, results into bench/results [BENCH_ARGS=-quick]
 	scripts/setup.sh postgres pgbouncer
 	go run ./bench/cmd/bench $(BENCH_ARGS)
+
+bench-readme: ## Put the newest results of make bench into README.md
+	go run ./bench/cmd/bench -readme README.md
 
 vet: ## Run go vet
 	go vet ./...

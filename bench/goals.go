@@ -11,7 +11,7 @@ func (r *Report) goals() []string {
 	for _, p := range Points() {
 		switch {
 		case p.kind == kindConnect:
-			lines = append(lines, r.atLeast(p, "tps", "connects no slower")...)
+			lines = append(lines, r.atLeast(p, "tps", "connects")...)
 		case p.kind == kindIdle:
 			lines = append(lines, r.idleGoals(p)...)
 		case p.tls:
@@ -32,8 +32,8 @@ func (r *Report) atMost(p Point, measure, what string, most float64) []string {
 	if s.N == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %s at most %.1f times PgBouncer's: %s. %s", verdict(s.Median <= most, s.Min <= most),
-		p.Title, most, cell(s, ratioFormat), what)}
+	return []string{fmt.Sprintf("%s: %s at most %.1f times PgBouncer's (%s): %s", p.Title, what, most,
+		cell(s, ratioFormat), verdict(s.Median <= most, s.Min <= most))}
 }
 
 func (r *Report) atLeast(p Point, measure, what string) []string {
@@ -41,8 +41,8 @@ func (r *Report) atLeast(p Point, measure, what string) []string {
 	if s.N == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %s at least 1.0 times PgBouncer's: %s. %s", verdict(s.Median >= 1, s.Max >= 1),
-		p.Title, cell(s, ratioFormat), what)}
+	return []string{fmt.Sprintf("%s: %s at least 1.0 times PgBouncer's (%s): %s", p.Title, what,
+		cell(s, ratioFormat), verdict(s.Median >= 1, s.Max >= 1))}
 }
 
 func (r *Report) idleGoals(p Point) []string {
@@ -50,9 +50,8 @@ func (r *Report) idleGoals(p Point) []string {
 	if s.N == 0 {
 		return nil
 	}
-	m := measure{}
-	return []string{fmt.Sprintf("%s: %s, at most %d bytes each, also after a query: %s", verdict(s.Median <= idleGoal, s.Min <= idleGoal),
-		p.Title, idleGoal, cell(s, m.format))}
+	return []string{fmt.Sprintf("%s: at most %d bytes each, also after a query (%s): %s", p.Title, idleGoal,
+		cell(s, measure{}.format), verdict(s.Median <= idleGoal, s.Min <= idleGoal))}
 }
 
 // verdict knows a third answer: missed by the median, reached in some round.

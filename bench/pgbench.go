@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,11 +30,11 @@ type tick struct {
 func pgbenchArgs(p Point, dsn, logPrefix string, seconds int) []string {
 	threads, warmup, sample := 1, 1, "0.2"
 	if p.Clients > 64 {
-		threads, warmup = 2, 2 // pgbench's time begins before its clients have logged in
+		threads, warmup = 2, 3 // pgbench's time begins before its clients have logged in
 	}
 	args := []string{"-n", "-S", "-M", p.mode, "-c", strconv.Itoa(p.Clients)}
 	if p.kind == kindConnect {
-		threads, sample = p.Clients, "1" // a thread waits while it connects
+		threads, warmup, sample = p.Clients, 2, "1" // a thread waits while it connects
 		args = append(args, "-C")
 	}
 	return append(args, "-j", strconv.Itoa(threads), "-T", strconv.Itoa(seconds+warmup),
@@ -149,7 +150,7 @@ func checkOutput(out string) error {
 func addConnectTime(values map[string]float64, out string) error {
 	m := regexp.MustCompile(`average connection time = ([0-9.]+) ms`).FindStringSubmatch(out)
 	if m == nil {
-		return fmt.Errorf("pgbench did not tell its connection time")
+		return errors.New("pgbench did not tell its connection time")
 	}
 	ms, err := strconv.ParseFloat(m[1], 64)
 	values["connect_ms"] = ms
@@ -177,7 +178,7 @@ func addLatencies(values map[string]float64, dir string, ticks []tick) error {
 		all = append(all, latencies...)
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("pgbench logged no transactions")
+		return errors.New("pgbench logged no transactions")
 	}
 	slices.Sort(all)
 	values["p50_ms"], values["p99_ms"] = Percentile(all, 0.5), Percentile(all, 0.99)

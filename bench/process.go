@@ -22,6 +22,17 @@ type process struct {
 	log  string
 	addr string
 	done chan struct{} // closed when it has ended
+	end  string        // how it ended; valid after done
+}
+
+// ended is nil as long as the process lives.
+func (p *process) ended() error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("%s has ended (%v): %s", p.name, p.end, p.lastLog())
+	default:
+		return nil
+	}
 }
 
 // startProcess starts a proxy that will listen on addr, and waits until it does.
@@ -44,6 +55,7 @@ func startProcess(ctx context.Context, name, addr, log string, cred *syscall.Cre
 		started <- err
 		if err == nil {
 			_ = cmd.Wait()
+			p.end = cmd.ProcessState.String()
 			close(p.done)
 		}
 	}()
@@ -67,7 +79,7 @@ func (p *process) waitListening(ctx context.Context) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s has ended: %s", p.name, p.lastLog())
+			return p.ended()
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not listen: %w", p.name, err)
 		case <-time.After(10 * time.Millisecond):
@@ -104,6 +116,9 @@ func (p *process) stop() error {
 // usage returns the CPU time of all its threads, also of those that have ended,
 // and its resident memory in bytes.
 func (p *process) usage() (cpu time.Duration, rss int64, err error) {
+	if err := p.ended(); err != nil {
+		return 0, 0, err
+	}
 	if cpu, err = processCPU(p.pid); err != nil {
 		return 0, 0, fmt.Errorf("%s's CPU time: %w", p.name, err)
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -54,7 +55,7 @@ func newLaboratory(ctx context.Context, penstock string) (*laboratory, error) {
 	}
 	lab.dir = lab.cluster.Dir
 	if err := lab.fill(ctx); err != nil {
-		return nil, fmt.Errorf("%w (stop: %v)", err, lab.cluster.Stop())
+		return nil, errors.Join(err, lab.cluster.Stop())
 	}
 	return lab, nil
 }
@@ -65,7 +66,7 @@ func findPgBouncer() (string, error) {
 	}
 	const debian = "/usr/sbin/pgbouncer" // not in everybody's PATH
 	if _, err := os.Stat(debian); err != nil {
-		return "", fmt.Errorf("no pgbouncer: scripts/setup.sh pgbouncer installs it")
+		return "", errors.New("no pgbouncer: scripts/setup.sh pgbouncer installs it")
 	}
 	return debian, nil
 }

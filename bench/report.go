@@ -30,7 +30,9 @@ func measures() []measure {
 	}
 }
 
-func (m measure) format(v float64) string { return thousands(strconv.FormatFloat(v, 'f', m.digits, 64)) }
+func (m measure) format(v float64) string {
+	return thousands(strconv.FormatFloat(v, 'f', m.digits, 64))
+}
 
 // thousands sets commas into the whole part of a number.
 func thousands(number string) string {
@@ -133,7 +135,7 @@ func (r *Report) Write(dir string) (string, error) {
 		base = filepath.Join(dir, fmt.Sprintf("%s-%d", r.Date.Format("2006-01-02"), n))
 	}
 	return base + ".md", errors.Join(
-		os.WriteFile(base+".json", append(raw, '\n'), 0o644), //nolint:gosec // like the other files of the source
+		os.WriteFile(base+".json", append(raw, '\n'), 0o644),  //nolint:gosec // like the other files of the source
 		os.WriteFile(base+".md", []byte(r.Markdown()), 0o644), //nolint:gosec // like the other files of the source
 	)
 }

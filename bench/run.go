@@ -96,6 +96,9 @@ func (l *laboratory) measure(ctx context.Context, o Options, p Point, t Target, 
 	}
 	addr := l.cluster.Primary.Addr()
 	if proxy != nil {
+		if err := proxy.ended(); err != nil {
+			return nil, err
+		}
 		addr = proxy.addr
 	}
 	return runPgbench(ctx, l.pgbench(), p, dsn(addr, p.tls), os.TempDir(), o.Seconds, proxy)

@@ -157,8 +157,10 @@ func (c *noisyClient) transaction(ctx context.Context) error {
 		return nil
 	}
 	value := fmt.Sprintf("%d.%d", c.id, c.round)
-	if err := c.exec(ctx, "BEGIN; SET LOCAL penstock.noise = '"+value+"'"); err != nil {
-		return err
+	for _, sql := range []string{"BEGIN", "SET LOCAL penstock.noise = '" + value + "'"} { // in one string they would pin
+		if err := c.exec(ctx, sql); err != nil {
+			return err
+		}
 	}
 	if err := c.expect(ctx, value, "SELECT current_setting('penstock.noise')"); err != nil {
 		return err

@@ -31,12 +31,39 @@ func (s *session) Receive(c *pool.Conn, b *pool.Buffer) error {
 	return err
 }
 
+// rest waits until every cycle that the client has closed is answered, or the
+// server connection is lost: what stood before a Terminate or a bad frame is
+// carried out, as on PostgreSQL. Only run calls it.
+func (s *session) rest() {
+	s.mu.Lock()
+	l := s.link
+	if l == nil || !l.replies.hasCycle() || l.copyIn || s.pass > 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.resting = make(chan struct{})
+	rested := s.resting
+	s.mu.Unlock()
+	<-rested
+}
+
+// rested ends rest. mu is held.
+func (s *session) rested() {
+	if s.resting != nil {
+		close(s.resting)
+		s.resting = nil
+	}
+}
+
 // deliver writes to the client and settles the link. It is entered with both
 // locks held and lets go of them; the connection is released only when the
 // client has taken the bytes, for its buffer holds them until then.
 func (s *session) deliver(l *link, out []byte, settle bool) {
 	var released bool
 	if settle {
+		if s.resting != nil && (!l.replies.hasCycle() || l.copyIn) {
+			s.rested()
+		}
 		released = s.settle(l)
 	}
 	deaf := s.phase == phaseGone
@@ -89,6 +116,7 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 	answer, skip := lostAnswer(l, lost)
 	s.undo(l, 0, false)
 	l.replies.cut(0)
+	s.rested()
 	s.unlink(l)
 	s.skipToSync = s.skipToSync || usable && skip
 	s.mu.Unlock()
@@ -352,8 +380,6 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	case l.restore.running:
 		d.restored()
 		return false, nil
-	default:
-		s.noteChanges(l)
 	}
 	if !keep {
 		if l.repair.failed != nil && (l.replies.len() > 0 || s.sending) {
@@ -383,7 +409,6 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 func (d *digester) parameter(r *reply, body []byte) bool {
 	s, l := d.s, d.l
 	name, value := l.conn.Reported(body)
-	l.changes.reports++
 	if r != nil && r.action == skip || l.restore.pending() {
 		return false
 	}

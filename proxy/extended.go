@@ -40,9 +40,9 @@ func (m *composer) parse(frame, body []byte) {
 	st := s.srv.statements.statement(rest)
 	r := reply{kind: replyParse, stmt: st, name: string(name)}
 	if s.statements == nil {
-		s.statements = map[string]*Statement{}
+		s.statements = map[string]named{}
 	}
-	s.statements[r.name] = st
+	s.statements[r.name] = named{st, s.srv.schema.Load()}
 	m.drop(len(frame))
 	// In an aborted transaction the server must see it to refuse it, and to
 	// accept a ROLLBACK. After a change of the schema what is prepared may be stale.
@@ -86,7 +86,8 @@ func (m *composer) parseUnnamed(frame, rest []byte) {
 		st = s.srv.statements.statement(rest)
 	}
 	l.conn.Counters.Parsed(false, true)
-	l.replies.push(reply{kind: replyParse, stmt: st, unnamed: true, prev: s.unnamed})
+	s.parses++
+	l.replies.push(reply{kind: replyParse, stmt: st, unnamed: true, prev: s.unnamed, parse: s.parses})
 	s.unnamed, l.unnamed = st, st
 	m.keep(len(frame))
 }
@@ -170,16 +171,21 @@ func (m *composer) resolve(name []byte) (*Statement, string) {
 		}
 		return st, ""
 	}
-	st := s.statements[string(name)]
-	if st == nil {
+	mine, ok := s.statements[string(name)]
+	if !ok {
 		return nil, safeName(string(name))
 	}
-	if l.prepared.use(st) {
+	st := mine.Statement
+	if l.prepared.fresh(st, mine.schema) {
 		l.repair.reused = true
-	} else {
-		m.run()
-		m.prepare(reply{kind: replyParse, action: skip, stmt: st})
+		return st, st.name
 	}
+	m.run()
+	if l.prepared.use(st) { // older than the client's own Parse
+		m.out = wire.AppendClose(m.out, st.name)
+		l.replies.push(reply{kind: replyClose, action: skip})
+	}
+	m.prepare(reply{kind: replyParse, action: skip, stmt: st})
 	return st, st.name
 }
 
@@ -245,7 +251,7 @@ func (s *session) closeStatement(name string) *Statement {
 		s.unnamed = nil
 		return nil
 	}
-	st := s.statements[name]
+	st := s.statements[name].Statement
 	delete(s.statements, name)
 	return st
 }
@@ -310,15 +316,18 @@ func (s *session) undoParse(l *link, r *reply, failed bool) {
 	if r.stmt == nil {
 		return
 	}
-	if r.name != "" && s.statements[r.name] == r.stmt {
+	if r.name != "" && s.statements[r.name].Statement == r.stmt {
 		delete(s.statements, r.name)
 	}
 	switch {
 	case r.unnamed && r.action == forward: // the client's own
 		l.unnamed = nil
-		s.unnamed = r.prev
-		if failed {
-			s.unnamed = nil // postgres.c, exec_parse_message drops it first
+		if s.parses == r.parse { // else it has been replaced since
+			s.unnamed = r.prev
+			s.parses--
+			if failed {
+				s.unnamed = nil // postgres.c, exec_parse_message drops it first
+			}
 		}
 	case r.unnamed:
 		l.unnamed = nil
@@ -329,9 +338,9 @@ func (s *session) undoParse(l *link, r *reply, failed bool) {
 
 func (s *session) putBack(name string, st *Statement) {
 	if s.statements == nil {
-		s.statements = map[string]*Statement{}
+		s.statements = map[string]named{}
 	}
 	if _, taken := s.statements[name]; !taken {
-		s.statements[name] = st
+		s.statements[name] = named{st, 0}
 	}
 }

@@ -56,12 +56,10 @@ type boundPortal struct {
 // changes are the settings that a transaction may have changed on its server
 // connection without the server having reported it.
 type changes struct {
-	reports     int      // ParameterStatus messages since the last ReadyForQuery
-	unexplained int      // SETs since then whose setting the text did not tell
-	names       []string // settings to ask the server about when the transaction is over
-	asking      bool     // a SHOW of names[0] is under way
-	answer      string
-	answered    bool
+	names    []string // settings to ask the server about when the transaction is over
+	asking   bool     // a SHOW of names[0] is under way
+	answer   string
+	answered bool
 }
 
 // linkOf returns the link of a connection, made at its first use.

@@ -47,6 +47,12 @@ func (s *session) take(p []byte) (used int, err error) {
 	}
 	h, ok := wire.ParseHeader(p)
 	s.mu.Lock()
+	if s.link == nil && s.pass > 0 {
+		// The server was lost in the middle of a frame: the rest is not a new one.
+		s.discard, s.pass = s.pass, 0
+		s.mu.Unlock()
+		return 0, errAgain
+	}
 	if s.link != nil && !s.skipToSync {
 		return s.send(s.link, p)
 	}
@@ -230,6 +236,10 @@ func (s *session) send(l *link, p []byte) (used int, err error) {
 	composeErr := m.compose()
 	if m.pos == 0 {
 		s.mu.Unlock()
+		if m.unsure {
+			s.rest()
+			return 0, errAgain
+		}
 		return 0, composeErr
 	}
 	out := m.bytes()
@@ -295,6 +305,8 @@ type composer struct {
 	pos  int // up to here p is dealt with
 	from int // from here to pos p goes verbatim and is not in out yet
 	out  []byte
+
+	unsure bool // the next frame must wait for the answers to earlier ones
 }
 
 // compose deals with the frames in p that are whole, and with the beginning of
@@ -317,6 +329,9 @@ func (m *composer) compose() error {
 		}
 		frame := m.p[m.pos:]
 		if len(frame) >= h.Total() {
+			if m.unsure = m.mustWait(h, frame[:h.Total()]); m.unsure {
+				return nil
+			}
 			m.frame(h, frame[:h.Total()])
 			continue
 		}
@@ -328,6 +343,47 @@ func (m *composer) compose() error {
 		}
 	}
 	return nil
+}
+
+// mustWait says whether a frame means something only when an earlier cycle is
+// answered: it names a statement that a message still outstanding prepares,
+// closes or drops, and an error there would undo that.
+func (m *composer) mustWait(h wire.Header, frame []byte) bool {
+	q, s := &m.l.replies, m.s
+	if q.n == 0 || s.mode == modeSession || m.l.deaf {
+		return false
+	}
+	body := frame[wire.HeaderSize:]
+	var name []byte
+	switch h.Type {
+	case wire.Query:
+		e := effectOf(body)
+		return e.Kind == sqlscan.Deallocate && q.unsure(e.Name, s.statements[e.Name].Statement)
+	case wire.Parse:
+		n, rest, ok := wire.CString(body)
+		if !ok || len(n) == 0 || q.cycles() == 0 {
+			return false // the unnamed statement is replaced whatever it is
+		}
+		return q.unsure(string(n), s.srv.statements.statement(rest))
+	case wire.Bind:
+		_, rest, _ := wire.CString(body)
+		name, _, _ = wire.CString(rest)
+	case wire.Describe, wire.Close:
+		if len(body) < 2 || body[0] != 'S' {
+			return false
+		}
+		name, _, _ = wire.CString(body[1:])
+	default:
+		return false
+	}
+	if q.cycles() == 0 {
+		return false
+	}
+	if len(name) == 0 {
+		// Parsed in this cycle, it is sure.
+		return q.unsureUnnamed() && !q.parsedSince(q.cycles())
+	}
+	return q.unsure(string(name), s.statements[string(name)].Statement)
 }
 
 // begin deals with the first part of a frame that is larger than a buffer.

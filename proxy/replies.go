@@ -34,6 +34,7 @@ type reply struct {
 	unnamed bool         // Parse of the unnamed statement
 	stmt    *Statement   // Parse, Bind, Close: the statement meant
 	prev    *Statement   // Parse of the unnamed statement: the one it replaces
+	parse   uint32       // and its number
 	name    string       // Parse, Close: the client's name; Query, Execute: the setting that effect means
 }
 
@@ -109,6 +110,61 @@ func (q *replies) untilSync() int {
 		}
 	}
 	return q.n
+}
+
+// hasCycle says whether an answer is outstanding that will come without the
+// client's doing more.
+func (q *replies) hasCycle() bool { return q.cycles() > 0 }
+
+// cycles is the number of entries up to and with the last one that closes a
+// cycle: what they change is not sure yet.
+func (q *replies) cycles() int {
+	for i := q.n; i > 0; i-- {
+		if q.at(i - 1).closesCycle() {
+			return i
+		}
+	}
+	return 0
+}
+
+// unsure says whether what a name or statement means depends on the outcome of
+// an earlier cycle, whose errors would undo what it has changed.
+func (q *replies) unsure(name string, st *Statement) bool {
+	for i := range q.cycles() {
+		r := q.at(i)
+		switch r.effect {
+		case sqlscan.DeallocateAll, sqlscan.DiscardAll:
+			return true
+		case sqlscan.Deallocate:
+			if r.name == name {
+				return true
+			}
+		}
+		if (r.kind == replyParse || r.kind == replyClose) && (r.stmt != nil && r.stmt == st || r.name == name && name != "") {
+			return true
+		}
+	}
+	return false
+}
+
+// unsureUnnamed says the same of the unnamed statement.
+func (q *replies) unsureUnnamed() bool {
+	for i := range q.cycles() {
+		if r := q.at(i); r.kind == replyParse && r.unnamed {
+			return true
+		}
+	}
+	return false
+}
+
+// parsedSince says whether an entry from i on parses the unnamed statement.
+func (q *replies) parsedSince(i int) bool {
+	for ; i < q.n; i++ {
+		if r := q.at(i); r.kind == replyParse && r.unnamed {
+			return true
+		}
+	}
+	return false
 }
 
 // dropSyncsInCopy removes the Syncs that the server ignores because it reads

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,11 +62,14 @@ type Server struct {
 	draining atomic.Bool
 	schema   atomic.Uint64 // a version: raised when somebody changes a schema
 
+	// Owned by janitor.
+	swept []*session // memory of the last round
+
 	// mu guards the fields below.
 	mu        sync.Mutex
 	lastID    int64
 	sessions  map[int64]*session
-	consoles  int
+	winding   []*session // whose clients have gone; some have a link still
 	listeners map[net.Listener]struct{}
 	paused    map[string]bool // databases, "" = all
 	disabled  map[string]bool
@@ -201,15 +205,20 @@ func (s *Server) nextID() int64 {
 func (s *Server) forget(ss *session) {
 	s.mu.Lock()
 	delete(s.sessions, ss.id)
+	s.winding = append(s.winding, ss)
 	s.mu.Unlock()
 	s.log.Debug("client disconnected", "session", ss.id, "db", ss.database, "user", ss.user)
 }
 
 // all returns the sessions at this moment.
 func (s *Server) all() []*session {
+	return s.appendSessions(nil)
+}
+
+func (s *Server) appendSessions(list []*session) []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*session, 0, len(s.sessions))
+	list = slices.Grow(list, len(s.sessions))
 	for _, ss := range s.sessions {
 		list = append(list, ss)
 	}
@@ -299,7 +308,12 @@ func (s *Server) sweep(now time.Time) {
 	if s.draining.Load() {
 		s.endIdle(pgerr.Shutdown())
 	}
-	for _, ss := range s.all() {
+	for _, ss := range s.stillWinding() {
+		ss.checkTimeouts(s.clock())
+	}
+	s.swept = s.appendSessions(s.swept[:0])
+	defer clear(s.swept)
+	for _, ss := range s.swept {
 		if ss.client.EOFPending() {
 			if !s.pools.StopWaitOf(&ss.waiter, pool.ErrWaitStopped) {
 				ss.client.Kick()
@@ -309,6 +323,24 @@ func (s *Server) sweep(now time.Time) {
 		}
 		ss.checkTimeouts(s.clock())
 	}
+}
+
+// stillWinding returns the sessions whose clients have gone and whose server
+// connections are still being recycled.
+func (s *Server) stillWinding() []*session {
+	s.mu.Lock()
+	list := s.winding
+	s.winding = nil
+	s.mu.Unlock()
+	list = slices.DeleteFunc(list, func(ss *session) bool {
+		ss.mu.Lock()
+		defer ss.mu.Unlock()
+		return ss.link == nil
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.winding = append(s.winding, list...)
+	return list
 }
 
 // checkTimeouts ends or cancels what lasts longer than the settings allow.

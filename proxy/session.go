@@ -73,8 +73,10 @@ type session struct {
 	skipToSync bool // after an error of ours: discard until Sync
 	vars       pool.Settings
 	extra      pool.Settings
-	statements map[string]*Statement
+	statements map[string]named
 	unnamed    *Statement
+	parses     uint32        // of the unnamed statement, counted
+	resting    chan struct{} // closed when everything is answered; nil: nobody waits
 	ending     *pgerr.Error  // what to tell the client at the end, if anything
 	since      time.Duration // of the last change between idle, waiting and active
 	xactSince  time.Duration
@@ -98,6 +100,10 @@ type pin string
 // run carries the client's messages until it goes, and cleans up behind it.
 func (s *session) run() {
 	err := s.pump()
+	var bad *pgerr.Error
+	if errors.Is(err, errTerminate) || errors.As(err, &bad) && bad.Code != pgerr.InternalError {
+		s.rest()
+	}
 	s.abandon()
 	s.farewell(err)
 	_ = s.client.Close()
@@ -140,6 +146,7 @@ func (s *session) end(e *pgerr.Error) {
 	if s.ending == nil {
 		s.ending = e
 	}
+	s.rested()
 	s.mu.Unlock()
 	s.pool.StopWait(&s.waiter, pool.ErrWaitStopped)
 	s.client.Kill()

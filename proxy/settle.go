@@ -53,8 +53,9 @@ func (s *session) recycle(l *link) (released bool) {
 	case l.conn.TxStatus != 'I':
 		l.conn.Wire().Kill()
 		return false
-	case s.pinned != "":
+	case s.pinned != "" || len(l.changes.names) > 0:
 		s.pinned = ""
+		l.changes.reset()
 		s.inject(l, "DISCARD ALL")
 		return false
 	case len(l.taken) > 0:
@@ -141,9 +142,14 @@ func (d *digester) completed(r *reply, body []byte) {
 	if len(body) < 4 {
 		return
 	}
-	if r.action != skip {
-		s.noteReset(l, r, body[:len(body)-1])
+	if r.action == skip {
+		if string(body[:len(body)-1]) == "DISCARD ALL" { // recycling
+			l.conn.Extra = l.conn.Extra.Empty()
+			s.forgetStatements(l)
+		}
+		return
 	}
+	s.noteReset(l, r, body[:len(body)-1])
 	if changesSchema(body) && r.effect != sqlscan.Temporary {
 		l.ddl = true
 		s.srv.schemaChanged()
@@ -159,9 +165,11 @@ func (d *digester) completed(r *reply, body []byte) {
 		case sqlscan.Reset:
 			s.noteSet(l, r)
 		case sqlscan.ResetAll:
-			s.forgetExtra(l)
+			for name := range l.conn.Extra.All {
+				l.changes.touch(name) // a rollback would bring them back: ask at the end
+			}
 		default:
-			l.changes.unexplained++
+			s.pin("RESET")
 		}
 	case "DISCARD ALL":
 		s.forgetExtra(l)
@@ -199,9 +207,10 @@ func changesSchema(tag []byte) bool {
 	return false
 }
 
-// pin keeps the server connection for this session from now on.
+// pin keeps the server connection for this session from now on. When its
+// client has gone, it says that the connection must be reset.
 func (s *session) pin(why pin) {
-	if s.pinned == "" && s.phase != phaseGone {
+	if s.pinned == "" {
 		s.pinned = why
 	}
 }
@@ -209,23 +218,14 @@ func (s *session) pin(why pin) {
 // noteSet notes that a SET or RESET of one setting has succeeded.
 func (s *session) noteSet(l *link, r *reply) {
 	switch {
-	case r.action == skip, r.effect == sqlscan.SetLocal:
+	case r.effect == sqlscan.SetLocal:
 	case r.effect == sqlscan.Set, r.effect == sqlscan.Reset:
 		if _, reported := l.conn.Vars.Get(r.name); !reported {
 			l.changes.touch(r.name)
 		}
 	default:
-		l.changes.unexplained++
+		s.pin("SET") // of something that the text does not tell: the role, perhaps
 	}
-}
-
-// noteChanges draws the conclusion at ReadyForQuery: SETs that neither the
-// text nor a ParameterStatus explains pin the session. mu is held.
-func (s *session) noteChanges(l *link) {
-	if l.changes.unexplained > l.changes.reports {
-		s.pin("SET")
-	}
-	l.changes.unexplained, l.changes.reports = 0, 0
 }
 
 // ask asks the server for the value that a setting has now, after commit or
@@ -247,7 +247,6 @@ func (s *session) answered(l *link) {
 		s.extra = s.extra.Without(name)
 	}
 	l.conn.Extra = s.extra
-	c.unexplained, c.reports = 0, 0
 }
 
 // forgetExtra notes that unreported settings are back at the server's
@@ -263,7 +262,7 @@ func (s *session) forgetExtra(l *link) {
 func (s *session) forgetStatements(l *link) {
 	l.prepared.clear()
 	l.unnamed = nil
-	kept := map[string]*Statement{}
+	kept := map[string]named{}
 	var unnamed *Statement
 	for i := range l.replies.len() {
 		r := l.replies.at(i)
@@ -279,7 +278,7 @@ func (s *session) forgetStatements(l *link) {
 				l.prepared.add(r.stmt, s.srv.schema.Load())
 			}
 			if r.name != "" {
-				kept[r.name] = r.stmt
+				kept[r.name] = named{r.stmt, s.srv.schema.Load()}
 			}
 		}
 	}

@@ -24,6 +24,13 @@ type Statement struct {
 	effect sqlscan.Effect
 }
 
+// named is a statement under a client's name, and the version of the schema
+// at which the client parsed it.
+type named struct {
+	*Statement
+	schema uint64
+}
+
 // registry finds the Statement of a Parse. It holds statements weakly: one
 // that no session and no server connection remembers any more is collected.
 type registry struct {
@@ -128,9 +135,10 @@ func (p *prepared) use(st *Statement) bool {
 	return true
 }
 
-// fresh reports whether st is prepared here, by that version of the schema.
+// fresh reports whether st is prepared here, by that version of the schema or
+// a later one.
 func (p *prepared) fresh(st *Statement, schema uint64) bool {
-	return p.use(st) && p.newest.schema == schema
+	return p.use(st) && p.newest.schema >= schema
 }
 
 // add notes that st is prepared here, by that version of the schema.

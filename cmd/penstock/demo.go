@@ -153,7 +153,7 @@ Ctrl-C ends it all.
 		_, _ = fmt.Fprintln(d.out)
 		return nil
 	case <-d.proxy.done:
-		return fmt.Errorf("penstock has ended: %v", d.proxy.err)
+		return fmt.Errorf("penstock has ended: %s", d.proxy.end)
 	}
 }
 

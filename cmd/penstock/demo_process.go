@@ -24,7 +24,7 @@ type demoProcess struct {
 	log    string // file of its log
 
 	done chan struct{} // closed when it has ended
-	err  error         // how it ended; valid after done
+	end  string        // how it ended; valid after done
 }
 
 // startDemoProcess starts a program in a process group of its own, so that a
@@ -55,7 +55,8 @@ func startDemoProcess(dir, program string, args ...string) (*demoProcess, error)
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = p.cmd.Wait()
+			_ = p.cmd.Wait()
+			p.end = p.cmd.ProcessState.String()
 			close(p.done)
 		}
 	}()
@@ -78,7 +79,7 @@ func (p *demoProcess) waitReady(ctx context.Context, dsn string) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("penstock has ended: %v", p.err)
+			return fmt.Errorf("penstock has ended: %s", p.end)
 		case <-ctx.Done():
 			return fmt.Errorf("penstock does not let us in: %w", err)
 		case <-time.After(10 * time.Millisecond):

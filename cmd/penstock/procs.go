@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -46,13 +47,14 @@ func (p *procs) next(usage float64, passed time.Duration) int {
 	return p.now
 }
 
-// governProcs keeps GOMAXPROCS at what next says until ctx ends. It leaves it
-// alone where the user has set it.
-func governProcs(ctx context.Context, log *slog.Logger) {
-	if os.Getenv("GOMAXPROCS") != "" || runtime.GOMAXPROCS(0) == 1 {
-		return
-	}
+// govern keeps GOMAXPROCS at what procs says, unless the user has set it, and
+// memory at what trim allows, until ctx ends.
+func govern(ctx context.Context, log *slog.Logger) {
 	p := procs{now: runtime.GOMAXPROCS(0), most: runtime.GOMAXPROCS(0)}
+	if os.Getenv("GOMAXPROCS") != "" {
+		p.most = 0
+	}
+	t := trim{since: trimPause}
 	ticker := time.NewTicker(procsTick)
 	defer ticker.Stop()
 	used, at := cpuTime(), time.Now()
@@ -62,13 +64,18 @@ func governProcs(ctx context.Context, log *slog.Logger) {
 			return
 		case <-ticker.C:
 		}
-		u, t := cpuTime(), time.Now()
-		was := p.now
-		if n := p.next(float64(u-used)/float64(t.Sub(at)), t.Sub(at)); n != was {
-			runtime.GOMAXPROCS(n)
-			log.Debug("processors in use", "count", n)
+		u, now := cpuTime(), time.Now()
+		passed, was := now.Sub(at), p.now
+		usage := float64(u-used) / float64(passed)
+		if p.most > 0 && p.next(usage, passed) != was {
+			runtime.GOMAXPROCS(p.now)
+			log.Debug("processors in use", "count", p.now)
 		}
-		used, at = u, t
+		used, at = u, now
+		if t.due(usage, passed) {
+			debug.FreeOSMemory()
+			used = cpuTime() // its own cost does not count
+		}
 	}
 }
 

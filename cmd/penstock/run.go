@@ -99,7 +99,7 @@ func serve(ctx context.Context, load func() (*config.Config, error), w io.Writer
 	}
 	governed, stop := context.WithCancel(ctx)
 	defer stop()
-	go governProcs(governed, p.log)
+	go govern(governed, p.log)
 	p.announce(listeners, w)
 	return p.wait(ctx, failed)
 }

@@ -12,11 +12,11 @@ import (
 // legal and much that is not, while server connections are killed. A model of
 // PostgreSQL predicts every answer: nothing foreign, missing, extra or hung.
 func TestCrossTalk(t *testing.T) {
-	t.Run("without kills", func(t *testing.T) { crossTalk(t, 700_000, 0) })
-	t.Run("with kills", func(t *testing.T) { crossTalk(t, 300_000, 100*time.Millisecond) })
+	t.Run("without kills", func(t *testing.T) { crossTalk(t, "a", 700_000, 0) })
+	t.Run("with kills", func(t *testing.T) { crossTalk(t, "b", 300_000, 100*time.Millisecond) })
 }
 
-func crossTalk(t *testing.T, messages int64, killEvery time.Duration) {
+func crossTalk(t *testing.T, name string, messages int64, killEvery time.Duration) {
 	pg := postgres(t)
 	p := startPenstock(t, options{
 		primary: pg.Addr(), size: 4,
@@ -25,7 +25,7 @@ func crossTalk(t *testing.T, messages int64, killEvery time.Duration) {
 	if testing.Short() {
 		messages /= 20
 	}
-	s := &stage{addr: p.addr, seed: seedOf(t, 20241122), target: messages * int64(soak(t, time.Minute)), parameter: true}
+	s := &stage{addr: p.addr, name: name, seed: seedOf(t, 20241122), target: messages * int64(soak(t, time.Minute)), parameter: true}
 	began := time.Now()
 	runStage(t, s, 64, func(ctx context.Context) error {
 		for killEvery > 0 && !s.over() && ctx.Err() == nil {
@@ -86,7 +86,7 @@ func runStage(t *testing.T, s *stage, players int, beside func(context.Context) 
 // predicts is what PostgreSQL does.
 func TestModelIsPostgreSQL(t *testing.T) {
 	pg := postgres(t)
-	s := &stage{addr: pg.Addr(), seed: seedOf(t, 7), target: 60_000, parameter: true}
+	s := &stage{addr: pg.Addr(), name: "m", seed: seedOf(t, 7), target: 60_000, parameter: true}
 	if testing.Short() {
 		s.target = 15_000
 	}

@@ -207,7 +207,7 @@ func (p *player) anything() {
 
 func (p *player) set() {
 	name := fmt.Sprintf("%sx%d", p.owner, p.rng.IntN(1000))
-	path := fmt.Sprintf("c%d_%d_%d", p.id, p.life, p.rng.IntN(1000))
+	path := fmt.Sprintf("p%d_%d_%d", p.id, p.life, p.rng.IntN(1000))
 	switch n := p.rng.IntN(6); {
 	case n == 0 && p.tx != 'I':
 		p.note("set local application_name")
@@ -565,8 +565,11 @@ func (p *player) illegal() error {
 		{'S', 0xff, 0xff, 0xff, 0xff},
 		{'D', 0, 1, 0, 0},
 	}[p.rng.IntN(4)]
-	p.out = append(p.out, bad...)
 	if err := p.step(); err != nil {
+		return err
+	}
+	p.out = append(p.out, bad...)
+	if err := p.deliver(); err != nil {
 		return err
 	}
 	msg, err := p.in.next(hangTime)

@@ -16,6 +16,7 @@ import (
 // stage is what the players of a cross-talk test share.
 type stage struct {
 	addr      string
+	name      string // the beginning of all owners
 	seed      uint64
 	kills     atomic.Int64 // server connections killed
 	lost      atomic.Int64 // players who were told so
@@ -94,7 +95,7 @@ func (p *player) live(ctx context.Context) error {
 
 // login begins a life. Its ParameterStatus must be what it asked for.
 func (p *player) login(ctx context.Context) error {
-	p.model = newModel(fmt.Sprintf("c%d.%d", p.id, p.life))
+	p.model = newModel(fmt.Sprintf("%s%d.%d", p.stage.name, p.id, p.life))
 	p.cancel, p.ops, p.seq, p.app = false, nil, 0, ""
 	var err error
 	if p.conn, err = open(ctx, p.stage.addr); err != nil {

@@ -46,6 +46,9 @@ func EffectOf(text string) Effect {
 	if len(text) < 3 {
 		return Effect{}
 	}
+	if i := strings.IndexByte(text, ';'); i >= 0 && skipSpace(text[i+1:]) != "" || intoSomething(text) {
+		return effectOfAny(text)
+	}
 	if !worthALook(text) {
 		return Effect{}
 	}
@@ -69,6 +72,31 @@ func EffectOf(text string) Effect {
 		return effectOfCreate(rest)
 	}
 	return Effect{}
+}
+
+// intoSomething says whether a text may be a SELECT INTO.
+func intoSomething(text string) bool {
+	if c := text[0] | 0x20; c != 's' && c != 'w' {
+		return false
+	}
+	return strings.Contains(text, "INTO") || strings.Contains(text, "into") || strings.Contains(text, "Into")
+}
+
+// effectOfAny looks for the one effect that no command tag gives away in a
+// text of which more than the first words count. It may see one where there is
+// none, in a literal for example: that costs, but breaks nothing.
+func effectOfAny(text string) Effect {
+	for word, rest := cutToken(text); rest != "" || word != ""; word, rest = cutToken(rest) {
+		if strings.EqualFold(word, "temp") || strings.EqualFold(word, "temporary") || inTempSchema(word) {
+			return Effect{Kind: Temporary}
+		}
+	}
+	return Effect{}
+}
+
+// inTempSchema says whether a name begins with the schema of temporary objects.
+func inTempSchema(word string) bool {
+	return len(word) >= len("pg_temp") && strings.EqualFold(word[:len("pg_temp")], "pg_temp")
 }
 
 // worthALook says by three letters whether one of our words may begin here.
@@ -175,6 +203,11 @@ func effectOfDeclare(rest string) Effect {
 }
 
 func effectOfCreate(rest string) Effect {
+	for word, after := cutToken(rest); after != ""; word, after = cutToken(after) {
+		if inTempSchema(word) {
+			return Effect{Kind: Temporary}
+		}
+	}
 	for range 4 { // OR REPLACE LOCAL TEMPORARY
 		var word string
 		word, rest = cutWord(rest)

@@ -104,6 +104,27 @@ func pump(c *wire.Conn, r receiverFunc) <-chan error {
 	return done
 }
 
+// watched runs Pump with a janitor beside it, as proxy and pool do, and fails
+// the test if it does not end.
+func watched(t *testing.T, c *wire.Conn, r receiverFunc) error {
+	t.Helper()
+	done := pump(c, r)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.After(20 * time.Second); ; {
+		select {
+		case err := <-done:
+			return err
+		case <-ticker.C:
+			if c.EOFPending() {
+				c.Kick()
+			}
+		case <-end:
+			t.Fatal("Pump does not end")
+		}
+	}
+}
+
 // soon waits for what must come.
 func soon[T any](t *testing.T, ch <-chan T) T {
 	t.Helper()
@@ -135,7 +156,7 @@ func TestPumpGivesFramesInOrderHoweverTheyArrive(t *testing.T) {
 			_ = peer.Close()
 		}()
 		var got []byte
-		err := c.Pump(receiverFunc(func(b *wire.Buffer) error {
+		err := watched(t, c, func(b *wire.Buffer) error {
 			for { // whole frames only; the rest must be shown again
 				h, ok := wire.ParseHeader(b.Bytes())
 				if !ok || b.Len() < h.Total() {
@@ -144,7 +165,7 @@ func TestPumpGivesFramesInOrderHoweverTheyArrive(t *testing.T) {
 				got = append(got, b.Bytes()[:h.Total()]...)
 				b.Consume(h.Total())
 			}
-		}))
+		})
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("Pump: %v, want EOF", err)
 		}
@@ -163,11 +184,11 @@ func TestPumpStreamsAFrameLargerThanItsBuffer(t *testing.T) {
 			_ = peer.Close()
 		}()
 		got, largest := 0, 0
-		err := c.Pump(receiverFunc(func(b *wire.Buffer) error {
+		err := watched(t, c, func(b *wire.Buffer) error {
 			got += b.Len()
 			largest = max(largest, b.Len())
 			return consume(b)
-		}))
+		})
 		if !errors.Is(err, io.EOF) || got != size || largest > wire.BufferSize {
 			t.Errorf("got %d of %d bytes, at most %d at once, %v", got, size, largest, err)
 		}
@@ -197,7 +218,7 @@ func TestPumpFillsTheWholeBufferBehindAPartialFrame(t *testing.T) {
 			_ = peer.Close()
 		}()
 		var types []byte
-		err := c.Pump(receiverFunc(func(b *wire.Buffer) error {
+		err := watched(t, c, func(b *wire.Buffer) error {
 			for {
 				h, ok := wire.ParseHeader(b.Bytes())
 				if !ok || b.Len() < h.Total() {
@@ -206,7 +227,7 @@ func TestPumpFillsTheWholeBufferBehindAPartialFrame(t *testing.T) {
 				types = append(types, h.Type)
 				b.Consume(h.Total())
 			}
-		}))
+		})
 		if !errors.Is(err, io.EOF) || string(types) != "xy" {
 			t.Errorf("got frames %q, %v", types, err)
 		}

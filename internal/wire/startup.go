@@ -68,7 +68,7 @@ func ReadStartup(r io.Reader) (*Startup, error) {
 		return nil, err
 	}
 	n := int(int32(binary.BigEndian.Uint32(head[:]))) - 4
-	if n < 4 || n > MaxStartupSize-4 {
+	if n < 4 || n > MaxStartupSize {
 		return nil, ErrStartupLength
 	}
 	body, err := readGrowing(r, n)

@@ -28,7 +28,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each point is measured")
 	flag.IntVar(&s.seconds, "seconds", 4, "length of the window in which pgbench is measured")
 	flag.DurationVar(&s.settle, "settle", 5*time.Second, "rest before the memory of idle clients is looked at")
-	flag.BoolVar(&s.quick, "quick", false, "1 round, 1 second, no files (unless -out is given): shows that it works, not how fast")
+	flag.BoolVar(&s.quick, "quick", false, "1 round, 2 seconds, no files (unless -out is given): shows that it works, not how fast")
 	flag.StringVar(&s.points, "points", "", "regular expression: only points whose name matches, such as '^(simple-8|connect)'")
 	flag.StringVar(&s.penstock, "penstock", "bin/penstock", "the binary under test")
 	flag.StringVar(&s.out, "out", "", "folder for the results (default bench/results)")
@@ -48,7 +48,7 @@ func (s settings) run(ctx context.Context) error {
 		return s.writeReadme()
 	}
 	if s.quick {
-		s.rounds, s.seconds, s.settle = 1, 1, time.Second
+		s.rounds, s.seconds, s.settle = 1, 2, time.Second
 	}
 	if s.rounds < 1 || s.seconds < 1 {
 		return errors.New("-rounds and -seconds are at least 1")
