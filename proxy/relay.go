@@ -315,6 +315,7 @@ func (m *composer) compose() error {
 	if m.s.pass > 0 {
 		m.pos = min(m.s.pass, len(m.p))
 		m.s.pass -= m.pos
+		m.passing(m.p[:m.pos])
 	}
 	for m.s.pass == 0 && m.s.discard == 0 && m.s.large == nil {
 		h, ok := wire.ParseHeader(m.p[m.pos:])
@@ -343,6 +344,19 @@ func (m *composer) compose() error {
 		}
 	}
 	return nil
+}
+
+// passing looks at a part of a long simple query for the one effect that no
+// command tag gives away.
+func (m *composer) passing(part []byte) {
+	q := &m.l.replies
+	if q.n == 0 || m.s.mode == modeSession {
+		return
+	}
+	last := q.at(q.n - 1)
+	if last.kind == replyQuery && last.effect == sqlscan.Unknown && sqlscan.MentionsTemporary(part) {
+		last.effect = sqlscan.Temporary
+	}
 }
 
 // mustWait says whether a frame means something only when an earlier cycle is
@@ -502,6 +516,9 @@ func (m *composer) query(frame, body []byte) {
 // effectOf looks at the text at the front of p. The name in the effect is
 // valid as long as p is.
 func effectOf(p []byte) sqlscan.Effect {
-	text, _, _ := wire.CString(p)
+	text, _, ok := wire.CString(p)
+	if !ok {
+		text = p // the front of a long one
+	}
 	return sqlscan.EffectOf(unsafe.String(unsafe.SliceData(text), len(text)))
 }

@@ -1,6 +1,9 @@
 package sqlscan
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Kind says what a statement may leave behind on its server connection.
 type Kind uint8
@@ -92,6 +95,12 @@ func effectOfAny(text string) Effect {
 		}
 	}
 	return Effect{}
+}
+
+// MentionsTemporary says whether a part of a long text may create something
+// temporary.
+func MentionsTemporary(part []byte) bool {
+	return bytes.Contains(part, []byte("temp")) || bytes.Contains(part, []byte("TEMP")) || bytes.Contains(part, []byte("Temp"))
 }
 
 // inTempSchema says whether a name begins with the schema of temporary objects.
