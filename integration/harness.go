@@ -183,7 +183,7 @@ func read(text string) (*config.Config, *auth.Users, *tls.Config, error) {
 			return nil, nil, nil, err
 		}
 	}
-	if cfg.Listen.TLSCertFile == "" {
+	if cfg.Listen.TLS == "disable" || cfg.Listen.TLSCertFile == "" {
 		return cfg, users, nil, nil
 	}
 	cert, err := tls.LoadX509KeyPair(cfg.Listen.TLSCertFile, cfg.Listen.TLSKeyFile)

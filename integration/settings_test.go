@@ -145,5 +145,5 @@ func pins(t testing.TB, p *Penstock) string {
 // console logs in to the console as its administrator.
 func console(t testing.TB, p *Penstock) *pgconn.PgConn {
 	t.Helper()
-	return connect(t, p.DSNOf("penstock", "penstock"))
+	return connect(t, strings.Replace(p.DSNOf("penstock", "penstock"), "sslmode=disable", "sslmode=prefer", 1))
 }

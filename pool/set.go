@@ -84,17 +84,6 @@ func (s *Set) Apply(cfg func(Key) *Config) {
 	}
 }
 
-// StopWaitOf ends w's wait with err in whichever pool it waits. It returns
-// false if it does not wait.
-func (s *Set) StopWaitOf(w *Waiter, err error) bool {
-	for _, p := range s.All() {
-		if p.StopWait(w, err) {
-			return true
-		}
-	}
-	return false
-}
-
 // Count returns the server connections of a database and a user over all pools.
 func (s *Set) Count(database, user string) (ofDatabase, ofUser int) {
 	return s.limits.count(Key{Database: database, User: user})

@@ -33,18 +33,27 @@ func (s *session) Receive(c *pool.Conn, b *pool.Buffer) error {
 
 // rest waits until every cycle that the client has closed is answered, or the
 // server connection is lost: what stood before a Terminate or a bad frame is
-// carried out, as on PostgreSQL. Only run calls it.
-func (s *session) rest() {
+// carried out, as on PostgreSQL. It returns false when the session has been
+// ended meanwhile. Only run calls it.
+func (s *session) rest(leaving bool) bool {
 	s.mu.Lock()
 	l := s.link
-	if l == nil || !l.replies.hasCycle() || l.copyIn || s.pass > 0 {
+	if s.client.Killed() || l == nil || !l.replies.hasCycle() || l.copyIn || s.pass > 0 {
 		s.mu.Unlock()
-		return
+		return !s.client.Killed()
 	}
-	s.resting = make(chan struct{})
+	s.resting, s.leaving = make(chan struct{}), leaving
 	rested := s.resting
 	s.mu.Unlock()
 	<-rested
+	return !s.client.Killed()
+}
+
+// isResting says whether run rests and the client has not said goodbye.
+func (s *session) isResting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.resting != nil && !s.leaving
 }
 
 // rested ends rest. mu is held.
@@ -73,7 +82,7 @@ func (s *session) deliver(l *link, out []byte, settle bool) {
 	s.mu.Unlock()
 	if len(out) > 0 && !deaf {
 		if _, err := s.client.Write(out); err != nil {
-			s.client.Kill()
+			s.kill()
 		}
 	}
 	s.writing.Unlock()
@@ -127,7 +136,7 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 	case !usable:
 		s.end(lost.Fatal())
 	case s.say(answer) != nil:
-		s.client.Kill()
+		s.kill()
 	}
 }
 
@@ -382,7 +391,7 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 		return false, nil
 	}
 	if !keep {
-		if l.repair.failed != nil && (l.replies.len() > 0 || s.sending) {
+		if l.repair.failed != nil && l.replies.len() > 0 {
 			d.giveUpRepair()
 		}
 		return false, nil

@@ -16,7 +16,8 @@
 // and never releases a server connection whose reply queue is not empty.
 //
 // Goroutines: Server.serve, one per listener; Server.login, one per connection
-// until its login ends; session.run, one per client; Server.janitor, one.
+// until its login ends; session.run, one per client that is not parked
+// (park.go); Server.janitor and Server.unpark, one each.
 // Replies run in the goroutines of package pool.
 //
 // Locks, in the order in which they may be taken: session.writing, session.mu,

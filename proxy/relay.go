@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"unsafe"
 
@@ -237,7 +238,9 @@ func (s *session) send(l *link, p []byte) (used int, err error) {
 	if m.pos == 0 {
 		s.mu.Unlock()
 		if m.unsure {
-			s.rest()
+			if !s.rest(false) {
+				return 0, net.ErrClosed
+			}
 			return 0, errAgain
 		}
 		return 0, composeErr

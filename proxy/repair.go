@@ -47,7 +47,7 @@ func (d *digester) repairs(r *reply, f fields, body []byte) bool {
 		return false
 	}
 	s.srv.schemaChanged() // by somebody else, or we should know: a Parse is to be a real one
-	if !l.repair.armed || s.sending || s.phase == phaseGone {
+	if !l.repair.armed || s.phase == phaseGone {
 		return false
 	}
 	n := l.replies.untilSync()

@@ -55,6 +55,7 @@ type Server struct {
 	averages   *stats.Averages
 	welcomes   *welcomes
 	logins     *logins
+	parker     *parker
 	done       chan struct{}
 	stopped    chan struct{}
 
@@ -87,7 +88,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		log: o.Log, version: o.Version, epoch: now, mock: mock, reload: o.Reload, stop: o.Stop,
 		statements: newRegistry(), pools: pool.NewSet(o.Log), averages: stats.NewAverages(stats.Period, now),
-		welcomes: newWelcomes(), logins: newLogins(), done: make(chan struct{}), stopped: make(chan struct{}),
+		welcomes: newWelcomes(), logins: newLogins(), parker: newParker(), done: make(chan struct{}), stopped: make(chan struct{}),
 		sessions: map[int64]*session{}, listeners: map[net.Listener]struct{}{},
 		paused: map[string]bool{}, disabled: map[string]bool{}, accepting: make(chan struct{}),
 	}
@@ -97,6 +98,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	go s.janitor()
+	go s.unpark()
 	return s, nil
 }
 
@@ -314,12 +316,14 @@ func (s *Server) sweep(now time.Time) {
 	s.swept = s.appendSessions(s.swept[:0])
 	defer clear(s.swept)
 	for _, ss := range s.swept {
-		if ss.client.EOFPending() {
-			if !s.pools.StopWaitOf(&ss.waiter, pool.ErrWaitStopped) {
-				ss.client.Kick()
-			} else {
-				ss.client.Kill()
-			}
+		switch {
+		case ss.mayPark(s.clock()):
+			ss.client.Park()
+		case ss.parked.Load() || !ss.client.EOFPending():
+		case ss.pool.StopWait(&ss.waiter, pool.ErrWaitStopped), ss.isResting():
+			ss.kill() // nobody is in Pump to see the end
+		default:
+			ss.client.Kick()
 		}
 		ss.checkTimeouts(s.clock())
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock/penstock/internal/pgerr"
@@ -60,6 +61,8 @@ type session struct {
 	large   []byte // a Parse that is larger than a buffer, as far as it has come
 	waiter  pool.Waiter
 
+	parked atomic.Bool // no run: see park.go
+
 	// writing is held while bytes go to the client.
 	writing sync.Mutex
 
@@ -77,9 +80,11 @@ type session struct {
 	unnamed    *Statement
 	parses     uint32        // of the unnamed statement, counted
 	resting    chan struct{} // closed when everything is answered; nil: nobody waits
+	leaving    bool          // run rests because the client has said goodbye
 	ending     *pgerr.Error  // what to tell the client at the end, if anything
 	since      time.Duration // of the last change between idle, waiting and active
 	xactSince  time.Duration
+	awake      time.Duration // when it was last unparked
 }
 
 // phase is where a session is in its life.
@@ -97,12 +102,19 @@ func (p phase) String() string { return [...]string{"idle", "waiting", "active",
 // pin is the reason for which a session keeps its server connection.
 type pin string
 
-// run carries the client's messages until it goes, and cleans up behind it.
+// run carries the client's messages until it goes, and cleans up behind it; or
+// until the client is parked, and then again.
 func (s *session) run() {
 	err := s.pump()
+	for errors.Is(err, wire.ErrParked) {
+		if s.park() {
+			return
+		}
+		err = s.pump()
+	}
 	var bad *pgerr.Error
 	if errors.Is(err, errTerminate) || errors.As(err, &bad) && bad.Code != pgerr.InternalError {
-		s.rest()
+		s.rest(true)
 	}
 	s.abandon()
 	s.farewell(err)
@@ -146,10 +158,9 @@ func (s *session) end(e *pgerr.Error) {
 	if s.ending == nil {
 		s.ending = e
 	}
-	s.rested()
 	s.mu.Unlock()
 	s.pool.StopWait(&s.waiter, pool.ErrWaitStopped)
-	s.client.Kill()
+	s.kill()
 }
 
 // say writes a message of ours to the client. session.run calls it while no

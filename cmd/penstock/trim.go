@@ -8,8 +8,8 @@ import "time"
 // itself: it is called when the process has become calm after some work.
 const (
 	trimCalm  = 0.05             // of a processor: below, nothing much is going on ...
-	trimAfter = time.Second      // ... and after this long of it we clean up,
-	trimPause = 30 * time.Second // not again for so long,
+	trimAfter = 4 * time.Second  // ... and after this long of it we clean up,
+	trimPause = 10 * time.Second // not again for so long,
 	trimTimes = 3                // each time halving the stacks that allow it
 )
 

@@ -2,15 +2,7 @@ package drivers
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +87,7 @@ func compare(t *testing.T, s *suite, database, user, extra string, env func(plac
 	}
 	began := time.Now()
 	primary := h.Cluster.Primary
-	direct := s.play(t, env(place{"127.0.0.1", fmt.Sprint(primary.Port), primary.SocketDir}), filepath.Join(logs, s.name+"-direct.log"))
+	direct := s.play(t, env(place{"127.0.0.1", fmt.Sprint(primary.Port), primary.SocketDir}), nil, filepath.Join(logs, s.name+"-direct.log"))
 	table := fmt.Sprintf("\n%-12s %6s %6s %6s %8s %8s\n%-12s %6d %6d %6d %8s %8s\n", s.name, "pass", "fail", "skip", "of direct", "time",
 		"direct", direct.count("pass"), direct.count("fail"), direct.count("skip"), "", time.Since(began).Round(time.Second))
 	if direct.count("pass") == 0 {
@@ -104,7 +96,7 @@ func compare(t *testing.T, s *suite, database, user, extra string, env func(plac
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			began := time.Now()
-			o := through(t, h, s, database, user, extra, mode.name, mode.size, env, logs)
+			o := through(t, h, s, database, user, extra, mode.name, mode.size, env, failures.skips(s.name, mode.name), logs)
 			lost := o.lost(direct)
 			n := direct.count("pass")
 			table += fmt.Sprintf("%-12s %6d %6d %6d %8.2f%% %8s\n", mode.name, o.count("pass"), o.count("fail"), o.count("skip"),
@@ -127,10 +119,13 @@ func compare(t *testing.T, s *suite, database, user, extra string, env func(plac
 }
 
 // through runs a suite through a Penstock of its own, with noise.
-func through(t *testing.T, h *integration.House, s *suite, database, user, extra, mode string, size int, env func(place) []string, logs string) outcome {
+func through(t *testing.T, h *integration.House, s *suite, database, user, extra, mode string, size int, env func(place) []string, skip map[string][]string, logs string) outcome {
 	t.Helper()
 	dir := t.TempDir()
-	cert, key := certificate(t, dir)
+	cert, key, err := integration.Certificate(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p, err := integration.Open(fmt.Sprintf(`%s
 [listen]
 unix_socket_dir = %q
@@ -150,7 +145,7 @@ pool = { mode = %q, size = %d, query_wait_timeout = "20s" }
 		}
 	}()
 	noise := integration.StartNoise(context.WithoutCancel(t.Context()), p.DSNOf(user, database)+" password=secret", 4)
-	o := s.play(t, env(place{"127.0.0.1", p.Port(), dir}), filepath.Join(logs, s.name+"-"+mode+".log"))
+	o := s.play(t, env(place{"127.0.0.1", p.Port(), dir}), skip, filepath.Join(logs, s.name+"-"+mode+".log"))
 	rounds, err := noise.Stop()
 	if err != nil {
 		t.Errorf("the other clients found, in %d rounds: %v", rounds, err)
@@ -159,35 +154,6 @@ pool = { mode = %q, size = %d, query_wait_timeout = "20s" }
 		t.Error("the other clients did nothing")
 	}
 	return o
-}
-
-// certificate writes a certificate for localhost, its own CA, and its key.
-func certificate(t *testing.T, dir string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }
 
 // pgx v5, as scripts/lib/test_targets.rb of its module has it, but that the

@@ -26,6 +26,7 @@ func goroutines() []goroutine {
 		{"proxy", "Server.serve"},
 		{"proxy", "Server.login"},
 		{"proxy", "Server.janitor"},
+		{"proxy", "Server.unpark"},
 		{"proxy", "session.run"},
 		{"pool", "Conn.readLoop"},
 		{"pool", "Pool.dial"},

@@ -16,6 +16,9 @@ import (
 // that must be seen whole does not fit. It is a bug of the Receiver.
 var ErrFrameStuck = errors.New("bug: receiver left a full buffer unconsumed")
 
+// ErrParked ends a Pump that was asked to by Park.
+var ErrParked = errors.New("parked")
+
 // Receiver gets the bytes of a connection.
 type Receiver interface {
 	// Received consumes what it can of b and returns. What it leaves is shown
@@ -46,6 +49,7 @@ type Conn struct {
 	// with it may not raise another event. See EOFPending.
 	unchecked atomic.Bool
 	killed    atomic.Bool // by Kill: a passed deadline is the end
+	parking   atomic.Bool // by Park
 }
 
 // NewConn wraps c. Plain TCP and unix sockets are read when they are ready
@@ -75,7 +79,7 @@ func (c *Conn) TLS() (tls.ConnectionState, bool) {
 
 // Pump receives until the connection ends and gives the bytes to r. It returns
 // io.EOF when the peer closed, net.ErrClosed after Close, or r's error. Only
-// one goroutine may be in Pump, once in a connection's life.
+// one goroutine may be in Pump at a time; after ErrParked it may be called again.
 func (c *Conn) Pump(r Receiver) error {
 	c.receiver = r
 	defer c.dropBuffer()
@@ -94,6 +98,9 @@ func (c *Conn) Pump(r Receiver) error {
 		// Kick set the deadline: look once more at the socket.
 		if err := c.SetReadDeadline(time.Time{}); err != nil {
 			return err
+		}
+		if c.parking.Swap(false) && c.buf == nil && !c.killed.Load() {
+			return ErrParked
 		}
 	}
 	return net.ErrClosed // Kill came between
@@ -288,6 +295,31 @@ func send(fd uintptr, p []byte) (int, syscall.Errno) {
 		return 0, errno
 	}
 	return int(n), 0
+}
+
+// Park asks Pump to return ErrParked as soon as nothing is half received. It
+// does nothing where Pump waits in crypto/tls. Any goroutine may call it.
+func (c *Conn) Park() {
+	if c.raw != nil {
+		c.parking.Store(true)
+		c.Kick()
+	}
+}
+
+// Killed says whether Kill was called.
+func (c *Conn) Killed() bool { return c.killed.Load() }
+
+// Control calls f with the socket's descriptor, which is valid only for the
+// call. Any goroutine may call it.
+func (c *Conn) Control(f func(fd uintptr) error) error {
+	if c.raw == nil {
+		return errors.ErrUnsupported
+	}
+	var err error
+	if e := c.raw.Control(func(fd uintptr) { err = f(fd) }); e != nil {
+		return e
+	}
+	return err
 }
 
 // Kill ends Pump and Write, now and later, without waiting for them; Close
