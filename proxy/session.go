@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/penstock/penstock/internal/pgerr"
 	"github.com/penstock/penstock/internal/wire"
@@ -187,6 +190,17 @@ func (s *session) cancel() {
 	}
 }
 
+// ownRefusal is the server's refusal in its own words, where it speaks of the
+// client's own user or database and not of those in the configuration.
+func ownRefusal(err error, user, database string) error {
+	var refusal *pgconn.PgError
+	if !errors.As(err, &refusal) || !strings.HasPrefix(refusal.Code, "28") && !strings.HasPrefix(refusal.Code, "3D") ||
+		!strings.Contains(refusal.Message, `"`+user+`"`) && !strings.Contains(refusal.Message, `"`+database+`"`) {
+		return nil
+	}
+	return pgerr.From(refusal)
+}
+
 // poolError turns an error of Acquire into what the client is told.
 func (s *session) poolError(err error) error {
 	var wait *pool.WaitTimeoutError
@@ -195,6 +209,9 @@ func (s *session) poolError(err error) error {
 	case errors.As(err, &wait):
 		return pgerr.WaitTimeout(wait.Waited, wait.Waiters, wait.Size)
 	case errors.As(err, &connect):
+		if refused := ownRefusal(connect.Err, s.user, s.database); refused != nil {
+			return refused
+		}
 		return pgerr.CannotConnect(connect.Database, connect.Attempts, connect.Err, connect.RetryIn)
 	case errors.Is(err, pool.ErrClosed):
 		return pgerr.Shutdown()

@@ -178,6 +178,7 @@ func (h watcher) Handle(_ context.Context, r slog.Record) error {
 			return true
 		})
 		s := b.String()
+		h.w.t.Logf("a panic: %s", s) // now: what follows may hang
 		h.w.panics.CompareAndSwap(nil, &s)
 	}
 	return nil
@@ -273,7 +274,7 @@ func (y *toy) answer(typ byte, body []byte) {
 		}
 		y.out = wire.AppendEmpty(y.out, wire.BindComplete)
 	case wire.Describe:
-		if len(body) > 0 && body[0] == 'S' {
+		if len(first) > 0 && first[0] == 'S' {
 			if !y.prepared[string(first[1:])] {
 				y.error("26000")
 				return

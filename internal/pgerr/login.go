@@ -3,7 +3,6 @@ package pgerr
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -97,9 +96,6 @@ func CannotConnect(database string, attempts int, last error, retryIn time.Durat
 		fmt.Sprintf("cannot connect to the server of database \"%s\"", Name(database)))
 	why := reason(last)
 	if server := (*pgconn.PgError)(nil); errors.As(last, &server) && server != nil {
-		if refusesUser(server.Code) {
-			return fromServer(server, last)
-		}
 		why = server.Message
 		if Code(server.Code).valid() {
 			e.Code = Code(server.Code)
@@ -116,12 +112,6 @@ func CannotConnect(database string, attempts int, last error, retryIn time.Durat
 	e.Hint = "Check primary and replicas of this database in the configuration, and that the server runs."
 	e.cause = last
 	return e
-}
-
-// refusesUser says whether a server's refusal is about the user or the
-// database, and not about us: its own words are the right ones then.
-func refusesUser(code string) bool {
-	return strings.HasPrefix(code, "28") || strings.HasPrefix(code, "3D")
 }
 
 // Paused is ERROR 57P03: the console paused this database and the client
