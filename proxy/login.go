@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -9,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type startup struct {
 	srv      *Server
 	settings *settings
 	conn     net.Conn
+	in       *bufio.Reader // of conn
 	packet   *wire.Startup
 	user     string
 	database string
@@ -42,6 +44,9 @@ var errServed = errors.New("served")
 // maxNegotiations bounds the SSL and GSS requests of one connection: one each.
 const maxNegotiations = 2
 
+// loginBuffer is the size of the buffer for an unauthenticated client's bytes.
+const loginBuffer = 512
+
 // maxSASL bounds a message of an unauthenticated client: PostgreSQL's own
 // limit for them is PG_MAX_AUTH_TOKEN_LENGTH, 65535.
 const maxSASL = 65535
@@ -49,7 +54,7 @@ const maxSASL = 65535
 // login makes a session of a connection, or tells it why not. It has a
 // goroutine of its own, so that the session's begins with a small stack.
 func (s *Server) login(conn net.Conn) {
-	st := &startup{srv: s, settings: s.settings.Load(), conn: conn}
+	st := &startup{srv: s, settings: s.settings.Load(), conn: conn, in: bufio.NewReaderSize(conn, loginBuffer)}
 	err := st.run()
 	switch {
 	case st.session != nil && err == nil:
@@ -107,7 +112,7 @@ func isGone(err error) bool {
 // one, then a startup message or a cancel request. Manual, Message Flow.
 func (st *startup) negotiate() error {
 	for range maxNegotiations + 1 {
-		p, err := wire.ReadStartup(st.conn)
+		p, err := wire.ReadStartup(st.in)
 		switch {
 		case errors.Is(err, wire.ErrStartupLength):
 			return pgerr.InvalidStartupLength()
@@ -140,7 +145,7 @@ func (st *startup) negotiate() error {
 // request without waiting came in plain text, perhaps from somebody else
 // (CVE-2021-23214): refuse it.
 func (st *startup) answerNegotiation(answer byte) error {
-	if pendingBytes(st.conn) {
+	if st.in.Buffered() > 0 {
 		return pgerr.StuffedBeforeTLS()
 	}
 	_, err := st.conn.Write([]byte{answer})
@@ -156,6 +161,7 @@ func (st *startup) startTLS() error {
 	}
 	t := tls.Server(st.conn, st.settings.tls)
 	st.conn = t
+	st.in.Reset(t)
 	return t.Handshake()
 }
 
@@ -232,7 +238,7 @@ func (st *startup) authenticate() error {
 		if done {
 			return nil // AuthenticationOk goes out with the greeting
 		}
-		typ, body, err := wire.ReadMessage(st.conn, maxSASL)
+		typ, body, err := wire.ReadMessage(st.in, maxSASL)
 		switch {
 		case errors.Is(err, wire.ErrInvalidLength):
 			return pgerr.InvalidMessageLength()
@@ -269,10 +275,18 @@ func (st *startup) serveConsole() error {
 	_ = st.conn.SetDeadline(time.Time{})
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	if err := st.srv.console.Serve(ctx, st.conn, id); err != nil && !isGone(err) {
+	if err := st.srv.console.Serve(ctx, st.stream(), id); err != nil && !isGone(err) {
 		st.srv.log.Debug("console session ended", "user", st.user, "error", err)
 	}
 	return errServed
+}
+
+// stream is the connection with what has been read ahead of it.
+func (st *startup) stream() io.ReadWriter {
+	return struct {
+		io.Reader
+		io.Writer
+	}{st.in, st.conn}
 }
 
 // welcome finds the pool, and what a server says to a client with these
@@ -290,20 +304,16 @@ func (st *startup) welcome() error {
 	if err != nil {
 		return err
 	}
-	secured := wire.NewConn(st.conn)
 	ss := &session{
-		srv: s, client: secured, database: st.database, user: st.user, mode: modeOf(d.Pool.Mode), pool: p,
+		srv: s, client: wire.NewConn(st.conn), database: st.database, user: st.user, mode: modeOf(d.Pool.Mode), pool: p,
 		connectedAt: time.Now(), since: s.clock(),
 	}
 	ss.waiter.Init(ss)
-	ss.vars, ss.extra, err = s.welcomes.of(p, st.params)
+	known, err := s.welcomes.of(p, st.params)
 	if err != nil {
 		return ss.poolError(err)
 	}
-	for _, param := range st.params {
-		ss.start = ss.start.With(strings.ToLower(param.Name), param.Value)
-	}
-	ss.startExtra = ss.extra
+	ss.vars, ss.extra, ss.start, ss.startExtra = known.vars, known.extra, known.start, known.extra
 	ss.key = make([]byte, keySize(st.packet.Negotiated()))
 	if _, err := rand.Read(ss.key); err != nil {
 		return err
@@ -323,10 +333,12 @@ func keySize(minor int) int {
 // greet takes a place for the session and tells the client that it is in.
 func (st *startup) greet() error {
 	ss := st.session
+	early, _ := st.in.Peek(st.in.Buffered()) // sent without waiting for us
+	ss.client.Unread(early)
 	if err := st.srv.admit(ss); err != nil {
 		return err
 	}
-	msg := authOK()
+	msg := append(make([]byte, 0, 1024), authOK()...)
 	for name, value := range ss.vars.All {
 		msg = wire.AppendParameterStatus(msg, name, value)
 	}
@@ -335,6 +347,9 @@ func (st *startup) greet() error {
 	if _, err := st.conn.Write(msg); err != nil {
 		st.srv.forget(ss)
 		return err
+	}
+	if !st.srv.log.Enabled(context.Background(), slog.LevelDebug) {
+		return nil
 	}
 	st.srv.log.Debug("client connected", "session", ss.id, "client", address(st.conn), "db", ss.database, "user", ss.user)
 	return nil
@@ -402,14 +417,6 @@ func (l *logins) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.places)
-}
-
-// pendingBytes says whether plain text waits in the socket.
-func pendingBytes(c net.Conn) bool {
-	if _, secured := c.(*tls.Conn); secured {
-		return false
-	}
-	return wire.NewConn(c).Pending()
 }
 
 func address(c net.Conn) string {

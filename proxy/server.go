@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -209,7 +210,9 @@ func (s *Server) forget(ss *session) {
 	delete(s.sessions, ss.id)
 	s.winding = append(s.winding, ss)
 	s.mu.Unlock()
-	s.log.Debug("client disconnected", "session", ss.id, "db", ss.database, "user", ss.user)
+	if s.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.log.Debug("client disconnected", "session", ss.id, "db", ss.database, "user", ss.user)
+	}
 }
 
 // all returns the sessions at this moment.

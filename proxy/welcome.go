@@ -18,62 +18,102 @@ import (
 // checks and spells them ("ISO" becomes "ISO, MDY"), so it is asked, once for
 // each set of parameters and pool.
 type welcomes struct {
-	// mu guards known.
+	// mu guards the maps.
 	mu    sync.Mutex
-	known map[welcomeKey]welcomed
+	asked map[welcomeKey]welcomed // by parameters without a plain application_name
+	known map[welcomeKey]welcomed // by all parameters
 }
 
 type welcomeKey struct {
 	pool   *pool.Pool
-	params pool.Settings
+	params string
 }
 
-type welcomed struct{ vars, extra pool.Settings }
+// welcomed is what a session begins with: the settings that servers report,
+// those asked for that they do not, and all that were asked for as written.
+type welcomed struct{ vars, extra, start pool.Settings }
 
 // maxWelcomes bounds the memory; when it is full, it is begun anew.
 const maxWelcomes = 4096
 
-func newWelcomes() *welcomes { return &welcomes{known: map[welcomeKey]welcomed{}} }
+func newWelcomes() *welcomes {
+	return &welcomes{asked: map[welcomeKey]welcomed{}, known: map[welcomeKey]welcomed{}}
+}
 
 func (w *welcomes) clear() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	clear(w.asked)
 	clear(w.known)
 }
 
-// of returns the settings of a new session: those that the server reports, and
-// those asked for at startup that it does not. It waits for a server
-// connection where the answer is not known yet.
-func (w *welcomes) of(p *pool.Pool, params []wire.Param) (vars, extra pool.Settings, err error) {
+func (w *welcomes) get(m map[welcomeKey]welcomed, k welcomeKey) (welcomed, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v, ok := m[k]
+	return v, ok
+}
+
+func (w *welcomes) put(m map[welcomeKey]welcomed, k welcomeKey, v welcomed) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(m) >= maxWelcomes {
+		clear(m)
+	}
+	m[k] = v
+}
+
+// of returns what a session with these startup parameters begins with. It
+// waits for a server connection where the answer is not known yet.
+func (w *welcomes) of(p *pool.Pool, params []wire.Param) (welcomed, error) {
+	all := welcomeKey{p, joinParams(params)}
+	if k, ok := w.get(w.known, all); ok {
+		return k, nil
+	}
 	name := ""
-	var asked pool.Settings
+	var start, asked pool.Settings
 	for _, param := range params {
+		start = start.With(strings.ToLower(param.Name), param.Value)
 		if strings.EqualFold(param.Name, "application_name") && plainName(param.Value) {
 			name = param.Value // every name is its own spelling
 			continue
 		}
 		asked = asked.With(strings.ToLower(param.Name), param.Value)
 	}
-	key := welcomeKey{p, asked}
-	w.mu.Lock()
-	k, ok := w.known[key]
-	w.mu.Unlock()
+	key := welcomeKey{p, joinSettings(asked)}
+	k, ok := w.get(w.asked, key)
 	if !ok {
+		var err error
 		if k, err = inquire(p, asked); err != nil {
-			return vars, extra, err
+			return k, err
 		}
-		w.mu.Lock()
-		if len(w.known) >= maxWelcomes {
-			clear(w.known)
-		}
-		w.known[key] = k
-		w.mu.Unlock()
+		w.put(w.asked, key, k)
 	}
-	vars = k.vars
 	if _, ok := asked.Get("application_name"); !ok {
-		vars = vars.With("application_name", name)
+		k.vars = k.vars.With("application_name", name)
 	}
-	return vars, k.extra, nil
+	k.start = start
+	w.put(w.known, all, k)
+	return k, nil
+}
+
+func joinParams(params []wire.Param) string {
+	var b strings.Builder
+	for _, p := range params {
+		b.WriteString(p.Name)
+		b.WriteByte(0)
+		b.WriteString(p.Value)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+func joinSettings(s pool.Settings) string {
+	var params []wire.Param
+	for name, value := range s.All {
+		params = append(params, wire.Param{Name: name, Value: value})
+	}
+	return joinParams(params)
 }
 
 func plainName(v string) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -94,8 +95,9 @@ func listen(cfg config.Listen) (opened []net.Listener, err error) {
 			}
 		}
 	}()
+	tcp := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
 	for _, address := range cfg.Address {
-		l, err := net.Listen("tcp", address)
+		l, err := tcp.Listen(context.Background(), "tcp", address)
 		if err != nil {
 			return opened, fmt.Errorf("listen.address: %w", err)
 		}
@@ -110,6 +112,34 @@ func listen(cfg config.Listen) (opened []net.Listener, err error) {
 	}
 	return append(opened, l), nil
 }
+
+// keepAlive sets TCP keep-alive on a listening socket: the accepted ones
+// inherit it on Linux, which saves four system calls for each.
+func keepAlive(_, _ string, c syscall.RawConn) error {
+	var err error
+	if e := c.Control(func(fd uintptr) {
+		for _, o := range [][3]int{
+			{syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+			{syscall.IPPROTO_TCP, tcpKeepIdle, 15},
+			{syscall.IPPROTO_TCP, tcpKeepInterval, 15},
+			{syscall.IPPROTO_TCP, tcpKeepCount, 9},
+		} {
+			if err == nil {
+				err = syscall.SetsockoptInt(int(fd), o[0], o[1], o[2])
+			}
+		}
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+// Linux, netinet/tcp.h; the frozen syscall package has them for Linux only.
+const (
+	tcpKeepIdle     = 4
+	tcpKeepInterval = 5
+	tcpKeepCount    = 6
+)
 
 func listenUnix(cfg config.Listen) (net.Listener, error) {
 	port := "6432"

@@ -83,6 +83,11 @@ func (c *Conn) TLS() (tls.ConnectionState, bool) {
 func (c *Conn) Pump(r Receiver) error {
 	c.receiver = r
 	defer c.dropBuffer()
+	if c.buf != nil { // by Unread
+		if err := c.received(0); err != nil {
+			return err
+		}
+	}
 	if c.raw == nil {
 		return c.pumpStream()
 	}
@@ -117,6 +122,15 @@ func (c *Conn) dropBuffer() {
 	if c.buf != nil {
 		putBuffer(c.buf)
 		c.buf = nil
+	}
+}
+
+// Unread puts bytes in front of what Pump will receive first. It must be called
+// before Pump, with at most BufferSize bytes, which are copied.
+func (c *Conn) Unread(p []byte) {
+	if len(p) > 0 {
+		c.buf = getBuffer()
+		c.buf.w = copy(c.buf.data[:], p)
 	}
 }
 
@@ -211,29 +225,6 @@ func (c *Conn) EOFPending() bool {
 		eof = n == 0 && errno == 0 || errno != 0 && errno != syscall.EAGAIN && errno != syscall.EINTR
 	})
 	return eof
-}
-
-// PeerClosed looks at the socket now: it reports whether the peer has closed
-// with nothing left to read. Any goroutine may call it.
-func (c *Conn) PeerClosed() bool {
-	if c.raw == nil {
-		return false
-	}
-	c.unchecked.Store(true)
-	return c.EOFPending()
-}
-
-// Pending reports whether bytes wait in the socket. Any goroutine may call it.
-func (c *Conn) Pending() bool {
-	pending := false
-	if c.raw != nil {
-		_ = c.raw.Control(func(fd uintptr) {
-			var one [1]byte
-			n, errno := recv(fd, one[:], syscall.MSG_PEEK)
-			pending = n > 0 && errno == 0
-		})
-	}
-	return pending
 }
 
 // Kick makes Pump look at its socket once more. Any goroutine may call it.

@@ -365,31 +365,27 @@ func TestEOFPendingLooksOnceAfterEachReceive(t *testing.T) {
 	}
 	_ = peer.Close()
 	soon(t, done)
-	if !c.PeerClosed() {
-		t.Error("the peer has closed and PeerClosed does not see it")
-	}
 }
 
-func TestPendingSeesBytesThatNobodyHasRead(t *testing.T) {
+func TestBytesReadAheadComeFirst(t *testing.T) {
 	t.Parallel()
 	c, peer := pair(t, "tcp")
-	if c.Pending() {
-		t.Error("bytes in a new connection")
-	}
-	_, _ = peer.Write([]byte("x"))
-	time.Sleep(20 * time.Millisecond)
-	if !c.Pending() || !c.Pending() {
-		t.Error("the byte is not seen, or was taken away by looking")
-	}
-	if c.PeerClosed() {
-		t.Error("a peer that has written has not closed")
-	}
-	for _, network := range []string{"tls", "pipe"} {
-		c, peer := pair(t, network)
-		_ = peer.Close()
-		if c.Pending() || c.PeerClosed() || c.EOFPending() {
-			t.Errorf("%s: where we cannot look we say no", network)
-		}
+	c.Unread([]byte("early "))
+	var all []byte
+	got := make(chan struct{}, 8)
+	go func() {
+		_ = c.Pump(receiverFunc(func(b *wire.Buffer) error {
+			all = append(all, b.Bytes()...)
+			b.Consume(b.Len())
+			got <- struct{}{}
+			return nil
+		}))
+	}()
+	<-got
+	_, _ = peer.Write([]byte("bird"))
+	<-got
+	if string(all) != "early bird" {
+		t.Errorf("received %q", all)
 	}
 }
 
