@@ -87,8 +87,8 @@ func TestStopWaitEndsOnlyThatWait(t *testing.T) {
 			synctest.Wait()
 		}
 		stop := errors.New("stop")
-		if !w.set.StopWaitOf(&clients[1].waiter, stop) {
-			t.Error("StopWaitOf did not find the waiter")
+		if !w.pool.StopWait(&clients[1].waiter, stop) {
+			t.Error("StopWait did not find the waiter")
 		}
 		if a := <-answers[1]; !errors.Is(a.err, stop) || a.conn != nil {
 			t.Errorf("got %v, %v, want the error of StopWait", a.conn, a.err)
@@ -98,7 +98,7 @@ func TestStopWaitEndsOnlyThatWait(t *testing.T) {
 		}
 		c.Release()
 		c = get(t, answers[0])
-		if w.set.StopWaitOf(&clients[0].waiter, stop) {
+		if w.pool.StopWait(&clients[0].waiter, stop) {
 			t.Error("stopped the wait of a client that has its connection")
 		}
 		c.Release()

@@ -102,12 +102,16 @@ func (s *session) catchUp(l *link) {
 		return
 	}
 	var out []byte
+	var err error
 	if l.remain == 0 {
 		d := digester{s: s, l: l}
-		d.inserts()
+		err = d.digest() // of nothing: only inserts
 		out = d.out
 	}
-	s.deliver(l, out, true)
+	s.deliver(l, out, err == nil)
+	if err != nil {
+		l.conn.Wire().Kill()
+	}
 }
 
 // Lost tells the session that its server connection has gone. It runs in the
@@ -184,7 +188,8 @@ type digester struct {
 
 // digest deals with the frames in p that are whole, and with the parts of
 // those that are streamed. It stops where the link may be settled.
-func (d *digester) digest() error {
+func (d *digester) digest() (err error) {
+	defer d.s.srv.recovered(&err)
 	l := d.l
 	if l.remain > 0 {
 		n := min(l.remain, len(d.p))

@@ -235,7 +235,8 @@ func (s *session) send(l *link, p []byte) (used int, err error) {
 	idle := fresh == 0 && l.conn.TxStatus == 'I'
 	m := composer{s: s, l: l, p: p, out: append(l.in[:0], l.prefix...)}
 	composeErr := m.compose()
-	if m.pos == 0 {
+	s.broken = composeErr != nil && isBug(composeErr)
+	if m.pos == 0 || s.broken {
 		s.mu.Unlock()
 		if m.unsure {
 			if !s.rest(false) {
@@ -278,6 +279,12 @@ func (s *session) send(l *link, p []byte) (used int, err error) {
 	return m.pos, nil
 }
 
+// isBug says whether an error is a panic's.
+func isBug(err error) bool {
+	var e *pgerr.Error
+	return errors.As(err, &e) && e.Code == pgerr.InternalError
+}
+
 // sendFailed destroys a connection that does not take our bytes. If it was
 // idle before and took none, the batch is sent over another. mu is held.
 func (s *session) sendFailed(l *link, unsent bool, used int, cause error) (int, error) {
@@ -314,7 +321,8 @@ type composer struct {
 
 // compose deals with the frames in p that are whole, and with the beginning of
 // one that is too large to wait for.
-func (m *composer) compose() error {
+func (m *composer) compose() (err error) {
+	defer m.s.srv.recovered(&err)
 	if m.s.pass > 0 {
 		m.pos = min(m.s.pass, len(m.p))
 		m.s.pass -= m.pos

@@ -66,6 +66,9 @@ var batches = map[string]struct{ prepare, batch, answer string }{
 }
 
 func TestRelayedMessagesAllocateNothing(t *testing.T) {
+	if racing {
+		t.Skip("the race detector allocates")
+	}
 	for name, b := range batches {
 		for _, m := range []mode{modeTransaction, modeSession} {
 			t.Run(name+" in "+m.String()+" mode", func(t *testing.T) {
@@ -88,6 +91,9 @@ func TestRelayedMessagesAllocateNothing(t *testing.T) {
 }
 
 func TestTransactionAllocatesNothing(t *testing.T) {
+	if racing {
+		t.Skip("the race detector allocates")
+	}
 	c := newCaller(t, modeTransaction)
 	begin, work, commit := frames("Q(BEGIN)", true), frames("Q(select 1)", true), frames("Q(COMMIT)", true)
 	all := func() {

@@ -60,6 +60,7 @@ type session struct {
 
 	// Owned by run.
 	pass    int    // bytes of a large frame still to be forwarded
+	broken  bool   // a panic has left the reply queue in doubt
 	discard int    // bytes of a frame still to be thrown away
 	large   []byte // a Parse that is larger than a buffer, as far as it has come
 	waiter  pool.Waiter
@@ -134,6 +135,15 @@ func (s *session) pump() (err error) {
 		}
 	}()
 	return s.client.Pump(s)
+}
+
+// recovered turns a panic into an error where locks are held, so that they are
+// let go of. It is to be deferred.
+func (s *Server) recovered(err *error) {
+	if v := recover(); v != nil {
+		s.log.Error("panic in a session", "error", fmt.Sprint(v), "stack", string(debug.Stack()))
+		*err = pgerr.Internal(v).Fatal()
+	}
 }
 
 // farewell tells the client why it is being closed, where it can be told.

@@ -14,6 +14,14 @@ import (
 // pool sees to the last). It returns true when it has unlinked: the caller
 // releases the connection. mu is held.
 func (s *session) settle(l *link) (released bool) {
+	var bug error
+	defer func() {
+		if bug != nil {
+			released = false
+			l.conn.Wire().Kill()
+		}
+	}()
+	defer s.srv.recovered(&bug)
 	if l.replies.len() > 0 || l.copyIn || l.open || l.remain > 0 || s.sending || l.fatal || s.pass > 0 && s.phase != phaseGone {
 		return false
 	}
@@ -77,7 +85,7 @@ func (s *session) abandon() {
 		return
 	}
 	s.since = s.srv.clock()
-	if s.pass > 0 || l.fatal {
+	if s.pass > 0 || l.fatal || s.broken {
 		// A frame that is half sent cannot be taken back.
 		s.link = nil
 		s.mu.Unlock()

@@ -1,0 +1,7 @@
+//go:build !race
+
+package wire_test
+
+// racing says that the race detector is on: it makes sync.Pool forgetful, so
+// that nothing can be said about allocations.
+const racing = false
