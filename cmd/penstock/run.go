@@ -135,9 +135,11 @@ func (p *process) wait(ctx context.Context, failed <-chan error) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	draining := false
+	var look <-chan time.Time // while draining: is anybody still there?
+	drain := func(mode admin.ShutdownMode) {
+		p.drain(mode)
+		look = time.Tick(20 * time.Millisecond)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -150,8 +152,7 @@ func (p *process) wait(ctx context.Context, failed <-chan error) error {
 			if mode == admin.ShutdownImmediate {
 				return nil
 			}
-			p.drain(mode)
-			draining = true
+			drain(mode)
 		case sig := <-signals:
 			switch sig {
 			case syscall.SIGHUP:
@@ -163,18 +164,17 @@ func (p *process) wait(ctx context.Context, failed <-chan error) error {
 			case syscall.SIGQUIT:
 				return nil
 			default:
-				if draining {
+				if look != nil {
 					return nil
 				}
 				mode := admin.ShutdownWaitForClients
 				if sig == syscall.SIGINT {
 					mode = admin.ShutdownWaitForServers
 				}
-				p.drain(mode)
-				draining = true
+				drain(mode)
 			}
-		case <-tick.C:
-			if draining && p.server.Clients() == 0 {
+		case <-look:
+			if p.server.Clients() == 0 {
 				p.log.Info("shut down")
 				return nil
 			}

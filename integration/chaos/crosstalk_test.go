@@ -66,7 +66,7 @@ func runStage(t *testing.T, s *stage, players int, beside func(context.Context) 
 	failed := sync.OnceFunc(func() { t.Logf("all goroutines:\n%s", stacks()) })
 	var playing sync.WaitGroup
 	report := func(err error) {
-		if err == nil || errors.Is(err, context.Canceled) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, context.Canceled) {
 			return
 		}
 		stop(err)

@@ -144,7 +144,7 @@ pool = { mode = %q, size = %d, query_wait_timeout = "20s" }
 			t.Error(err)
 		}
 	}()
-	noise := integration.StartNoise(context.WithoutCancel(t.Context()), p.DSNOf(user, database)+" password=secret", 4)
+	noise := integration.StartNoise(context.WithoutCancel(t.Context()), p.DSNOf(user, database)+" password=secret", 4, "57P01")
 	o := s.play(t, env(place{"127.0.0.1", p.Port(), dir}), skip, filepath.Join(logs, s.name+"-"+mode+".log"))
 	rounds, err := noise.Stop()
 	if err != nil {
