@@ -129,6 +129,9 @@ func TestMinSizeDoesNotExceedSize(t *testing.T) {
 	inWorld(t, func(c *pool.Config, _ *servers) { c.Size, c.MinSize = 2, 7 }, func(w *world) {
 		time.Sleep(time.Minute)
 		w.want(2, 0, 0)
+		if n := len(w.servers.dials()); n != 2 {
+			t.Errorf("%d connects, want 2", n)
+		}
 	})
 }
 

@@ -230,6 +230,13 @@ func TestIdleConnectionThatTheServerClosesIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	server := <-accepted
+	defer server.Close()
+	// The end has come together with data before anybody waits: the poller has
+	// nothing more to say, and the janitor has to find it.
+	_, _ = server.Write(wire.AppendParameterStatus(nil, "a", "b"))
+	_ = server.Close()
+	time.Sleep(20 * time.Millisecond)
 	s := &servers{}
 	cfg := config(s)
 	cfg.Dial = one(ours)
@@ -242,12 +249,6 @@ func TestIdleConnectionThatTheServerClosesIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Release()
-	server := <-accepted
-	defer server.Close()
-	// The end comes together with data: it may raise no event of its own, and
-	// then the janitor has to find it.
-	_, _ = server.Write(wire.AppendParameterStatus(nil, "a", "b"))
-	_ = server.Close()
 	eventually(t, "the end of the connection", func() bool { return p.Snapshot().Total == 0 })
 	if _, err := io.ReadAll(ours); err == nil {
 		t.Error("our end was not closed")

@@ -95,7 +95,9 @@ func (s *suite) play(t *testing.T, env []string, skip map[string][]string, logPa
 	defer log.Close()
 	all := outcome{}
 	for _, p := range s.packages {
+		began := time.Now()
 		events, err := s.events(t.Context(), p, env, skip[p])
+		t.Logf("%s %s took %v", s.name, p, time.Since(began).Round(time.Second/10))
 		if err != nil {
 			t.Logf("%s %s: %v", s.name, p, err)
 		}
@@ -105,7 +107,10 @@ func (s *suite) play(t *testing.T, env []string, skip map[string][]string, logPa
 }
 
 // event is a line of go tool test2json.
-type event struct{ Action, Test, Output string }
+type event struct {
+	Action, Test, Output string
+	Elapsed              float64 // seconds
+}
 
 func (s *suite) events(ctx context.Context, p string, env, skip []string) ([]byte, error) {
 	ctx, stop := context.WithTimeout(ctx, limit+30*time.Second)
@@ -141,6 +146,9 @@ func (outcome) read(p string, events []byte, log *os.File) outcome {
 			continue
 		}
 		key := p + " " + folder.ReplaceAllString(e.Test, "/tmp/DIR/")
+		if e.Elapsed >= 5 && e.Test != "" {
+			fmt.Fprintf(log, "=== %s took %.0f s\n", key, e.Elapsed)
+		}
 		switch e.Action {
 		case "output":
 			output[key] = append(output[key], e.Output)
