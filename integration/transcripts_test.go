@@ -96,8 +96,8 @@ func selected(t *testing.T, h *House, want func(name string, data []byte) bool) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !want(name, data) {
-			continue
+		if !want(name, data) || name == "parameter_status.pgt" && h.Cluster.Version != recordedFrom {
+			continue // several ParameterStatus at once come in an order that each version has for itself
 		}
 		place := filepath.Join(dir, name)
 		if h.Cluster.Version != recordedFrom {

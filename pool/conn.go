@@ -198,6 +198,14 @@ func errorText(body []byte) string {
 	return "no message"
 }
 
+// Retire has c closed when it is released. The session that has it linked may
+// call it.
+func (c *Conn) Retire() {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.expired = true
+}
+
 // Cancel asks the server to cancel what c runs. Until the request is over, c
 // is not handed on. It returns at once; any goroutine that knows c to be
 // linked to its own session may call it.

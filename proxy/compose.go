@@ -53,7 +53,7 @@ func (m *composer) compose() (err error) {
 		if partial(h, frame) {
 			return nil
 		}
-		if err := m.begin(h, frame); err != nil {
+		if more, err := m.begin(h, frame); !more || err != nil {
 			return err
 		}
 	}
@@ -114,18 +114,19 @@ func (m *composer) mustWait(h wire.Header, frame []byte) bool {
 	return q.unsure(string(name), s.statements[string(name)].Statement)
 }
 
-// begin deals with the first part of a frame that is larger than a buffer.
-func (m *composer) begin(h wire.Header, part []byte) error {
+// begin deals with the first part of a frame that is larger than a buffer. It
+// returns false where the frame must wait for the next round.
+func (m *composer) begin(h wire.Header, part []byte) (more bool, err error) {
 	if h.Type == wire.Parse && m.s.mode != modeSession {
 		if h.Total() > maxParse {
-			return pgerr.FrameTooLarge(int64(h.Total()), maxParse, "the size of a prepared statement")
+			return false, pgerr.FrameTooLarge(int64(h.Total()), maxParse, "the size of a prepared statement")
 		}
 		if m.pos > 0 {
-			return nil // alone, in the next round
+			return false, nil // alone
 		}
 		m.s.large = append(make([]byte, 0, 2*len(part)), part...)
 		m.drop(len(part))
-		return nil
+		return true, nil
 	}
 	rest, deaf := h.Total()-len(part), m.l.deaf
 	m.frame(h, part)
@@ -134,7 +135,7 @@ func (m *composer) begin(h wire.Header, part []byte) error {
 	} else {
 		m.s.pass = rest
 	}
-	return nil
+	return true, nil
 }
 
 // bytes returns what goes to the server.
@@ -173,7 +174,12 @@ func (m *composer) frame(h wire.Header, frame []byte) {
 	switch h.Type {
 	case wire.Parse, wire.Bind, wire.Describe, wire.Execute, wire.Close:
 		l.open = true
-	case wire.Query, wire.Sync:
+	case wire.Query, wire.FunctionCall:
+		// PostgreSQL 18 loses count of its own transaction here, and whoever
+		// runs the next statement is told: not somebody else.
+		l.mixed = l.mixed || l.open
+		l.open = false
+	case wire.Sync:
 		l.open, l.deaf = false, false
 	}
 	switch h.Type {

@@ -27,6 +27,7 @@ type link struct {
 	copyIn   bool
 	open     bool // extended messages have been sent and no Sync behind them
 	deaf     bool // after an error the server discards until a Sync that is still to come
+	mixed    bool // a Query came in the middle of an extended batch
 	prepared prepared
 	unnamed  *Statement // in the server's unnamed slot; nil: unknown or none
 	bound    boundPortal
@@ -108,6 +109,9 @@ func (s *session) acquire() (*link, error) {
 func (s *session) unlink(l *link) {
 	l.bound = boundPortal{}
 	l.rolled = false
+	if l.mixed {
+		l.conn.Retire()
+	}
 	l.repair.reset()
 	l.restore = restore{}
 	l.changes.reset()

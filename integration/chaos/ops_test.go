@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func (p *player) oneStep() {
 	case n < 95:
 		p.note("late copy data")
 		p.late()
-	case n < 96:
+	case n < 96 && os.Getenv("NOLARGE") == "":
 		p.note("large")
 		p.largeOne()
 	case n < 98:
