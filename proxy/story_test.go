@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"regexp"
@@ -593,5 +594,18 @@ func TestBadFramesOfClientsAreToldWhatStandsBeforeThemIsSent(t *testing.T) {
 				t.Errorf("composed %d bytes of %d, %v", m.pos, len(good), err)
 			}
 		})
+	}
+}
+
+// A Parse larger than a buffer is taken alone: behind other frames it waits for
+// the next round, and the composer does not.
+func TestLargeParseWaitsBehindOtherFrames(t *testing.T) {
+	t.Parallel()
+	g := newStage(t, modeTransaction)
+	small := frames("Q(begin)", true)
+	large := wire.AppendFrame(nil, wire.Parse, []byte("\x00select '"), bytes.Repeat([]byte("x"), 2*wire.BufferSize), []byte("'\x00\x00\x00"))
+	m := composer{s: g.s, l: g.l, p: append(small, large[:wire.BufferSize-len(small)]...)}
+	if err := m.compose(); err != nil || m.pos != len(small) || g.s.large != nil {
+		t.Errorf("composed %d bytes of %d, %v", m.pos, len(small), err)
 	}
 }
