@@ -122,7 +122,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	before := config()
 	for name, text := range map[string]string{
 		"syntax":         good + "\n[[[",
-		"unknown key":    strings.Replace(good, "max_clients = 50", "max_clients = 60\nmax_cleints = 70", 1),
+		"unknown key":    strings.Replace(good, "max_clients = 50", "max_clients = 60\nmax_clientss = 70", 1),
 		"wrong value":    strings.Replace(good, "max_clients = 50", "max_clients = 60\nlogin_timeout = \"soon\"", 1),
 		"no certificate": strings.Replace(good, "max_clients = 50", "max_clients = 60\ntls_cert_file = \"/nowhere.pem\"\ntls_key_file = \"/nowhere.key\"", 1),
 		"nothing at all": "",

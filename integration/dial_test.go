@@ -100,10 +100,16 @@ func expect(t testing.TB, conn *pgconn.PgConn, sql, want string) {
 }
 
 // refused checks that an error of the server has a severity and SQLSTATE.
-func refused(t testing.TB, err error, severity, code string) *pgconn.PgError {
+func refused(t testing.TB, err error, severity, code string) {
 	t.Helper()
-	var pe *pgconn.PgError
-	if !errors.As(err, &pe) {
+	_ = refusal(t, err, severity, code)
+}
+
+// refusal is refused for who wants to see more of it.
+func refusal(t testing.TB, err error, severity, code string) *pgconn.PgError {
+	t.Helper()
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
 		t.Fatalf("got %v, want %s %s", err, severity, code)
 	}
 	if pe.Severity != severity || pe.Code != code {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -31,9 +32,7 @@ func Start(ctx context.Context, o pgtest.Options) (*House, error) {
 		o.BinDir = os.Getenv("PENSTOCK_TEST_BINDIR")
 	}
 	settings := map[string]string{"max_connections": "200", "max_prepared_transactions": "10", "fsync": "off"}
-	for k, v := range o.Settings {
-		settings[k] = v
-	}
+	maps.Copy(settings, o.Settings)
 	o.Settings = settings
 	c, err := pgtest.Start(ctx, o)
 	if err != nil {

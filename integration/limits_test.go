@@ -20,7 +20,7 @@ func TestQueryWaitTimeoutLeavesTheSessionUsable(t *testing.T) {
 		query(t, holder, "BEGIN")
 		began := time.Now()
 		_, err := try(conn, "SELECT 1")
-		pe := refused(t, err, "ERROR", "53300")
+		pe := refusal(t, err, "ERROR", "53300")
 		if took := time.Since(began); took < 250*time.Millisecond || took > 2*time.Second {
 			t.Errorf("told after %v", took)
 		}
@@ -42,7 +42,7 @@ func TestStatementModeRefusesTransactions(t *testing.T) {
 			conn := connect(t, p.DSN("stmt"))
 			expect(t, conn, "SELECT 1", "1")
 			_, err := try(conn, sql)
-			pe := refused(t, err, "FATAL", "0A000")
+			pe := refusal(t, err, "FATAL", "0A000")
 			if pe.Hint == "" {
 				t.Error("no hint")
 			}

@@ -41,10 +41,16 @@ func TestPasswordsAreChecked(t *testing.T) {
 			user, password string
 			in             bool
 		}{
-			{"app", "app-secret", true}, {"app", "wrong", false}, {"app", "", false}, {"app", "app-secret ", false},
-			{"login_scram", "verified", true}, {"login_scram", "wrong", false},
-			{"login_md5", "verified", method == "md5"}, {"login_md5", "wrong", false}, // md5 stores what SCRAM cannot use
-			{"nobody", "app-secret", false}, {"postgres", "postgres", false},
+			{"app", "app-secret", true},
+			{"app", "wrong", false},
+			{"app", "", false},
+			{"app", "app-secret ", false},
+			{"login_scram", "verified", true},
+			{"login_scram", "wrong", false},
+			{"login_md5", "verified", method == "md5"},
+			{"login_md5", "wrong", false}, // md5 stores what SCRAM cannot use
+			{"nobody", "app-secret", false},
+			{"postgres", "postgres", false},
 		} {
 			t.Run(method+" "+c.user+" "+c.password, func(t *testing.T) {
 				conn, err := tryConnect(t, p.DSNOf(c.user, "tx")+" password='"+c.password+"'")
@@ -52,7 +58,7 @@ func TestPasswordsAreChecked(t *testing.T) {
 					if c.password == "" && err != nil {
 						return // pgx does not even try
 					}
-					pe := refused(t, err, "FATAL", "28P01")
+					pe := refusal(t, err, "FATAL", "28P01")
 					if want := fmt.Sprintf("password authentication failed for user %q", c.user); pe.Message != want {
 						t.Errorf("got %q, want %q", pe.Message, want)
 					}
@@ -117,7 +123,7 @@ func TestUnknownDatabaseIsToldToThoseWhoAreIn(t *testing.T) {
 	h := house(t)
 	p := open(t, h.Config("[auth]", `method = "scram-sha-256"`, `users = { app = "app-secret" }`))
 	_, err := tryConnect(t, p.DSNOf("app", "nowhere")+" password=app-secret")
-	pe := refused(t, err, "FATAL", "3D000")
+	pe := refusal(t, err, "FATAL", "3D000")
 	if !strings.Contains(pe.Message, `database "nowhere" does not exist`) {
 		t.Errorf("got %q", pe.Message)
 	}

@@ -111,7 +111,7 @@ func TestOtherStatePinsWithItsReason(t *testing.T) {
 				expect(t, other, "SELECT current_user || session_user", "postgrespostgres")
 				expect(t, other, `SELECT (SELECT count(*) FROM pg_prepared_statements WHERE name = 'pins') +
 					(SELECT count(*) FROM pg_cursors WHERE name = 'pins') + (SELECT count(*) FROM pg_listening_channels()) +
-					(SELECT count(*) FROM pg_class WHERE relname = 'pins')`, "0")
+					(SELECT count(*) FROM pg_class WHERE relname = 'pins' AND relnamespace = pg_my_temp_schema())`, "0")
 			}
 		})
 	}

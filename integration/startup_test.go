@@ -33,8 +33,10 @@ func startupCases() []startupCase {
 		one("default_transaction_isolation", "serializable"), one("default_transaction_read_only", "on"),
 		one("penstock_test.x", `y 'quoted' \ `), one("log_min_messages", "error"), one("lock_timeout", "7"),
 		one("application_name", ""),
-		{params: map[string]string{"TimeZone": "Asia/Tokyo", "DateStyle": "ISO", "extra_float_digits": "2", "client_encoding": "UTF8"},
-			show: []string{"TimeZone", "DateStyle", "extra_float_digits"}},
+		{
+			params: map[string]string{"TimeZone": "Asia/Tokyo", "DateStyle": "ISO", "extra_float_digits": "2", "client_encoding": "UTF8"},
+			show:   []string{"TimeZone", "DateStyle", "extra_float_digits"},
+		},
 		one("options", "-c work_mem=5MB", "work_mem"), one("options", "-cwork_mem=5MB --statement-timeout=3s", "work_mem", "statement_timeout"),
 		one("options", `-c search_path=a\ b,c`, "search_path"), one("options", `-c penstock_test.x=a\\b --penstock_test.y==`, "penstock_test.x", "penstock_test.y"),
 		one("options", "  --work_mem=5MB\t-c\nwork-mem=6MB ", "work_mem"), one("options", "", "work_mem"), one("options", "--DateStyle=german", "DateStyle"),
@@ -46,7 +48,8 @@ func startupCases() []startupCase {
 		one("TimeZone", "Nowhere/Land"), one("client_encoding", "EBCDIC"), one("DateStyle", "never"), one("statement_timeout", "-1"),
 		one("options", "-c"), one("options", "-c nonsense"), one("options", "-x 5"), one("options", "nonsense"), one("options", "--work_mem"),
 		one("options", "-c no_such_setting=1"), one("options", "-c work_mem=lots"), one("options", "-p 5432"),
-		{user: "app", params: map[string]string{"log_min_messages": "error"}}, {user: "app", params: map[string]string{"role": "postgres"}},
+		{user: "app", params: map[string]string{"log_min_messages": "error"}},
+		{user: "app", params: map[string]string{"role": "postgres"}},
 		{user: "app", params: map[string]string{"options": "-c session_preload_libraries=x"}},
 	}
 }

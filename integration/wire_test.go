@@ -93,7 +93,7 @@ func TestProtocolVersionsAreNegotiated(t *testing.T) {
 				t.Fatalf("NegotiateProtocolVersion: %v", negotiated)
 			}
 			if c.answer {
-				newest := uint32(negotiated.NewestMinorProtocol) & 0xffff
+				newest := negotiated.NewestMinorProtocol & 0xffff
 				if newest != c.newest || strings.Join(negotiated.UnrecognizedOptions, " ") != strings.Join(c.unknown, " ") {
 					t.Errorf("got %d %q, want %d %q", newest, negotiated.UnrecognizedOptions, c.newest, c.unknown)
 				}
@@ -277,12 +277,17 @@ func TestTLSTowardsClients(t *testing.T) {
 		secured bool
 		refusal string // part of the error
 	}{
-		{"offered", offers, "disable", false, ""}, {"offered", offers, "allow", false, ""}, {"offered", offers, "prefer", true, ""},
-		{"offered", offers, "require", true, ""}, {"offered", offers, "verify-ca sslrootcert=" + cert, true, ""},
+		{"offered", offers, "disable", false, ""},
+		{"offered", offers, "allow", false, ""},
+		{"offered", offers, "prefer", true, ""},
+		{"offered", offers, "require", true, ""},
+		{"offered", offers, "verify-ca sslrootcert=" + cert, true, ""},
 		{"offered", offers, "verify-full sslrootcert=" + cert, true, ""},
 		{"offered, another CA", offers, "verify-ca sslrootcert=" + h.Cluster.CertFile, false, "certificate"},
-		{"required", insists, "disable", false, "28000"}, {"required", insists, "require", true, ""},
-		{"disabled", never, "prefer", false, ""}, {"disabled", never, "require", false, "refused TLS"},
+		{"required", insists, "disable", false, "28000"},
+		{"required", insists, "require", true, ""},
+		{"disabled", never, "prefer", false, ""},
+		{"disabled", never, "require", false, "refused TLS"},
 	} {
 		t.Run(c.name+", "+strings.Fields(c.mode)[0], func(t *testing.T) {
 			conn, err := tryConnect(t, strings.Replace(c.p.DSN("tx"), "sslmode=disable", "sslmode="+c.mode, 1))
@@ -328,16 +333,20 @@ func TestTLSTowardsTheServer(t *testing.T) {
 		mode string
 		want string // pg_stat_ssl.ssl; "" for a refusal
 	}{
-		{"disable", "f"}, {"allow", "f"}, {"prefer", "t"}, {"require", "t"},
-		{"verify-ca" + root, "t"}, {"verify-full" + root, "t"},
-		{"verify-ca sslrootcert=" + foreign, ""}, {"verify-full sslrootcert=" + foreign, ""},
+		{"disable", "f"},
+		{"allow", "f"},
+		{"prefer", "t"},
+		{"require", "t"},
+		{"verify-ca" + root, "t"},
+		{"verify-full" + root, "t"},
+		{"verify-ca sslrootcert=" + foreign, ""},
+		{"verify-full sslrootcert=" + foreign, ""},
 	} {
 		t.Run(c.mode, func(t *testing.T) {
 			p := open(t, trust+"[databases.tls]\nprimary = \""+h.Primary()+" sslmode="+c.mode+"\"\n")
 			conn, err := tryConnect(t, p.DSN("tls"))
 			if c.want == "" {
-				var pe *pgconn.PgError
-				if !errors.As(err, &pe) {
+				if _, ok := errors.AsType[*pgconn.PgError](err); !ok {
 					t.Fatalf("got %v, want a refusal", err)
 				}
 				return
@@ -360,7 +369,7 @@ func TestTLSTowardsTheServer(t *testing.T) {
 // Unix sockets on both sides.
 func TestUnixSockets(t *testing.T) {
 	h := house(t)
-	dir, err := os.MkdirTemp("", "sock") // t.TempDir's names are too long for a socket
+	dir, err := os.MkdirTemp("", "sock") //nolint:usetesting // t.TempDir's names are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,8 +122,7 @@ func TestWaitTimeoutRunsWhilePaused(t *testing.T) {
 	inWorld(t, func(c *pool.Config, _ *servers) { c.QueryWaitTimeout = time.Second }, func(w *world) {
 		w.pool.Pause()
 		a := <-newClient().acquire(w.pool)
-		var timeout *pool.WaitTimeoutError
-		if !errors.As(a.err, &timeout) {
+		if _, ok := errors.AsType[*pool.WaitTimeoutError](a.err); !ok {
 			t.Errorf("got %v, want a WaitTimeoutError", a.err)
 		}
 	})

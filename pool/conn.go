@@ -255,8 +255,10 @@ func (p *Pool) Info() []Info {
 		if c.state == connLinked && c.cancels > 0 {
 			state = "active_cancel"
 		}
-		list = append(list, Info{Conn: c, State: state, IdleSince: c.idleSince,
-			Closing: c.expired || c.generation != p.generation})
+		list = append(list, Info{
+			Conn: c, State: state, IdleSince: c.idleSince,
+			Closing: c.expired || c.generation != p.generation,
+		})
 	}
 	return list
 }

@@ -75,18 +75,30 @@ func TestIdleConnectionOfAnotherPoolMakesRoom(t *testing.T) {
 
 func TestEvictionSparesPoolsThatDoNotCountAgainstTheFullLimit(t *testing.T) {
 	t.Parallel()
-	inWorld(t, func(c *pool.Config, _ *servers) { c.MaxDatabase = 1 }, func(w *world) {
-		cfg := w.pool.Config()
-		elsewhere := w.other("web", "bob", cfg)
-		w.hold(elsewhere).Release() // idle for longer
-		time.Sleep(time.Hour)
-		w.hold(w.pool).Release()
-		w.hold(w.other("app", "bob", cfg))
-		if s := elsewhere.Snapshot(); s.Idle != 1 {
-			t.Error("the connection of bob to web was closed, which helps nobody")
-		}
-		w.want(0, 0, 0)
-	})
+	for name, c := range map[string]struct {
+		maxDatabase, maxUser       int
+		starvedDatabase, starvedBy string // the pool that needs room, beside that of alice to app
+		spared                     pool.Key
+	}{
+		"the database is full": {1, 0, "app", "bob", pool.Key{Database: "web", User: "bob"}},
+		"the user is full":     {0, 1, "web", "alice", pool.Key{Database: "web", User: "bob"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(cfg *pool.Config, _ *servers) { cfg.MaxDatabase, cfg.MaxUser = c.maxDatabase, c.maxUser }, func(w *world) {
+				cfg := w.pool.Config()
+				spared := w.other(c.spared.Database, c.spared.User, cfg)
+				w.hold(spared).Release() // idle for longer
+				time.Sleep(time.Hour)
+				w.hold(w.pool).Release()
+				w.hold(w.other(c.starvedDatabase, c.starvedBy, cfg))
+				if s := spared.Snapshot(); s.Idle != 1 {
+					t.Errorf("the connection of %v was closed, which helps nobody", c.spared)
+				}
+				w.want(0, 0, 0)
+			})
+		})
+	}
 }
 
 func TestTheLongestIdleConnectionOfAllPoolsIsEvicted(t *testing.T) {

@@ -85,8 +85,9 @@ func (m *composer) mustWait(h wire.Header, frame []byte) bool {
 	var name []byte
 	switch h.Type {
 	case wire.Query:
-		e := effectOf(body)
-		return e.Kind == sqlscan.Deallocate && q.unsure(e.Name, s.statements[e.Name].Statement)
+		return m.mustWaitToDeallocate(effectOf(body))
+	case wire.Execute:
+		return m.l.bound.known && m.mustWaitToDeallocate(m.l.bound.effect)
 	case wire.Parse:
 		n, rest, ok := wire.CString(body)
 		if !ok || len(n) == 0 || q.cycles() == 0 {
@@ -112,6 +113,17 @@ func (m *composer) mustWait(h wire.Header, frame []byte) bool {
 		return q.unsureUnnamed() && !q.parsedSince(q.cycles())
 	}
 	return q.unsure(string(name), s.statements[string(name)].Statement)
+}
+
+// mustWaitToDeallocate: whether we answer DEALLOCATE depends on the transaction
+// status, which an answer outstanding may change.
+func (m *composer) mustWaitToDeallocate(e sqlscan.Effect) bool {
+	if e.Kind != sqlscan.Deallocate {
+		return false
+	}
+	q := &m.l.replies
+	mine, known := m.s.statements[e.Name]
+	return known && q.cycles() > 0 || q.unsure(e.Name, mine.Statement)
 }
 
 // begin deals with the first part of a frame that is larger than a buffer. It

@@ -44,16 +44,16 @@ func (m *composer) parse(frame, body []byte) {
 	}
 	s.statements[r.name] = named{st, s.srv.schema.Load()}
 	m.drop(len(frame))
-	// In an aborted transaction the server must see it to refuse it, and to
-	// accept a ROLLBACK. After a change of the schema what is prepared may be stale.
-	if l.prepared.fresh(st, s.srv.schema.Load()) && l.conn.TxStatus != 'E' {
+	// In an aborted transaction, or where the answers outstanding may abort it,
+	// the server must see it to refuse it, and to accept a ROLLBACK. After a change of the schema what is prepared may be stale.
+	if l.prepared.fresh(st, s.srv.schema.Load()) && l.conn.TxStatus != 'E' && l.replies.cycles() == 0 {
 		r.action = insert
 		l.replies.push(r)
 		return
 	}
 	if l.prepared.use(st) {
 		m.out = wire.AppendClose(m.out, st.name)
-		l.replies.push(reply{kind: replyClose, action: skip})
+		l.replies.push(reply{kind: replyClose, action: skip, stmt: st})
 	}
 	m.prepare(r)
 }
@@ -94,10 +94,12 @@ func (m *composer) parseUnnamed(frame, rest []byte) {
 
 // parseTaken lets the server refuse a name that is taken: under the client's
 // own name, which no server statement has, an empty statement is prepared
-// first, and dropped after the client's Sync by forgetTaken.
+// anew, and dropped after the client's Sync by forgetTaken.
 func (m *composer) parseTaken(frame []byte, clientName string) {
 	m.drop(len(frame))
 	name := safeName(clientName)
+	m.out = wire.AppendClose(m.out, name) // one of before, in the same transaction
+	m.l.replies.push(reply{kind: replyClose, action: skip})
 	m.out = appendNamed(m.out, wire.Parse, name, "\x00\x00\x00")
 	m.l.replies.push(reply{kind: replyParse, action: skip})
 	m.out = appendNamed(m.out, wire.Parse, name, frame[wire.HeaderSize+len(clientName)+1:])
@@ -183,7 +185,7 @@ func (m *composer) resolve(name []byte) (*Statement, string) {
 	m.run()
 	if l.prepared.use(st) { // older than the client's own Parse
 		m.out = wire.AppendClose(m.out, st.name)
-		l.replies.push(reply{kind: replyClose, action: skip})
+		l.replies.push(reply{kind: replyClose, action: skip, stmt: st})
 	}
 	m.prepare(reply{kind: replyParse, action: skip, stmt: st})
 	return st, st.name

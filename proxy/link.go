@@ -109,6 +109,7 @@ func (s *session) acquire() (*link, error) {
 func (s *session) unlink(l *link) {
 	l.bound = boundPortal{}
 	l.rolled = false
+	l.open, l.deaf, l.copyIn = false, false, false
 	if l.mixed {
 		l.conn.Retire()
 	}

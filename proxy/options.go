@@ -63,11 +63,20 @@ func switchSetting(word string, next []string) (name, value string, ok bool) {
 		letter      byte
 		name, value string
 	}{
-		{'B', "shared_buffers", rest}, {'e', "datestyle", "euro"}, {'F', "fsync", "false"},
-		{'h', "listen_addresses", rest}, {'i', "listen_addresses", "*"}, {'k', "unix_socket_directories", rest},
-		{'l', "ssl", "true"}, {'N', "max_connections", rest}, {'O', "allow_system_table_mods", "true"},
-		{'P', "ignore_system_indexes", "true"}, {'p', "port", rest}, {'S', "work_mem", rest},
-		{'s', "log_statement_stats", "true"}, {'W', "post_auth_delay", rest},
+		{'B', "shared_buffers", rest},
+		{'e', "datestyle", "euro"},
+		{'F', "fsync", "false"},
+		{'h', "listen_addresses", rest},
+		{'i', "listen_addresses", "*"},
+		{'k', "unix_socket_directories", rest},
+		{'l', "ssl", "true"},
+		{'N', "max_connections", rest},
+		{'O', "allow_system_table_mods", "true"},
+		{'P', "ignore_system_indexes", "true"},
+		{'p', "port", rest},
+		{'S', "work_mem", rest},
+		{'s', "log_statement_stats", "true"},
+		{'W', "post_auth_delay", rest},
 	} {
 		if s.letter == letter {
 			return s.name, s.value, true

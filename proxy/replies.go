@@ -116,11 +116,11 @@ func (q *replies) untilSync() int {
 // client's doing more.
 func (q *replies) hasCycle() bool { return q.cycles() > 0 }
 
-// cycles is the number of entries up to and with the last one that closes a
-// cycle: what they change is not sure yet.
+// cycles is the number of entries up to and with the last one of the client's
+// that closes a cycle: what they change is not sure yet.
 func (q *replies) cycles() int {
 	for i := q.n; i > 0; i-- {
-		if q.at(i - 1).closesCycle() {
+		if r := q.at(i - 1); r.closesCycle() && r.action != skip {
 			return i
 		}
 	}

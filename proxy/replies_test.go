@@ -219,7 +219,7 @@ func TestLostAnswerEndsEachCycleOnce(t *testing.T) {
 		}
 		answer, skipToSync := lostAnswer(l, pgerr.Canceled())
 		var types []byte
-		for _, part := range strings.Fields(text(answer, false)) {
+		for part := range strings.FieldsSeq(text(answer, false)) {
 			types = append(types, part[0])
 		}
 		got := strings.ReplaceAll(strings.ReplaceAll(string(types), "c", ""), "s", "")

@@ -111,7 +111,7 @@ func (s *session) windUp(l *link) {
 		s.endCopy(l)
 	}
 	if l.open {
-		l.open = false
+		l.open, l.deaf = false, false
 		l.replies.push(reply{kind: replySync, action: skip})
 		s.injectBytes(l, wire.AppendEmpty(nil, wire.Sync))
 	}
@@ -124,7 +124,7 @@ func (s *session) endCopy(l *link) {
 	l.replies.push(reply{kind: replyCopyEnd, action: skip})
 	p := wire.AppendString(nil, wire.CopyFail, "client has gone")
 	if r := l.replies.first(); r != nil && r.extended() {
-		l.open = false
+		l.open, l.deaf = false, false
 		l.replies.push(reply{kind: replySync, action: skip})
 		p = wire.AppendEmpty(p, wire.Sync)
 	}

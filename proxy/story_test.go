@@ -288,8 +288,8 @@ func TestStories(t *testing.T) {
 			< 1 Z(I)
 			= 1 Z(I)
 			> P(a,select 2) S
-			| P(a,) P(a,select 2) S
-			< 1 E(42P05,a exists) Z(I)
+			| C(S,a) P(a,) P(a,select 2) S
+			< 3 1 E(42P05,a exists) Z(I)
 			= E(42P05,a exists) Z(I)`,
 		"a client cannot name the statements of others": `
 			> B(,PENSTOCK_7) S

@@ -56,9 +56,14 @@ func (t tables) Table(name string) (stats.Table, error) {
 	case "pins":
 		rows = t.pinRows()
 	case "penstock":
-		rows = [][]any{{"version", t.version}, {"go", runtime.Version()}, {"pid", strconv.Itoa(os.Getpid())},
-			{"uptime", t.clock().Truncate(time.Second).String()}, {"statements", strconv.Itoa(t.statements.len())},
-			{"goroutines", strconv.Itoa(runtime.NumGoroutine())}}
+		rows = [][]any{
+			{"version", t.version},
+			{"go", runtime.Version()},
+			{"pid", strconv.Itoa(os.Getpid())},
+			{"uptime", t.clock().Truncate(time.Second).String()},
+			{"statements", strconv.Itoa(t.statements.len())},
+			{"goroutines", strconv.Itoa(runtime.NumGoroutine())},
+		}
 	case "peers", "peer_pools", "dns_hosts", "dns_zones", "fds":
 	default:
 		return stats.Table{}, pgerr.UnknownObject("table", name)
@@ -122,9 +127,11 @@ func (t tables) poolRows() [][]any {
 	var rows [][]any
 	for _, p := range t.pools.All() {
 		v, n := p.Snapshot(), clients[p]
-		rows = append(rows, []any{v.Key.Database, v.Key.User, n.active, n.waiting, v.ActiveCancel, 0,
+		rows = append(rows, []any{
+			v.Key.Database, v.Key.User, n.active, n.waiting, v.ActiveCancel, 0,
 			v.Active, v.ActiveCancel, v.BeingCanceled, v.Idle, 0, 0, v.Login,
-			int(v.MaxWait / time.Second), int(v.MaxWait % time.Second / time.Microsecond), v.Config.Mode, nil})
+			int(v.MaxWait / time.Second), int(v.MaxWait % time.Second / time.Microsecond), v.Config.Mode, nil,
+		})
 	}
 	return rows
 }
@@ -177,9 +184,11 @@ func (t tables) clientRows(detailed bool) [][]any {
 		state, prepared, since := s.phase.String(), len(s.statements), t.epoch.Add(s.since)
 		ending := s.ending != nil
 		s.mu.Unlock()
-		rows = append(rows, buffersRow(detailed, []any{"C", s.user, s.database, "none", state, addr, port, local, localPort,
+		rows = append(rows, buffersRow(detailed, []any{
+			"C", s.user, s.database, "none", state, addr, port, local, localPort,
 			s.connectedAt, since, int(wait / time.Second), int(wait % time.Second / time.Microsecond), ending,
-			fmt.Sprintf("c%d", s.id), link, pid, tlsName(s.client), name, prepared, s.id}))
+			fmt.Sprintf("c%d", s.id), link, pid, tlsName(s.client), name, prepared, s.id,
+		}))
 	}
 	return rows
 }
@@ -207,9 +216,11 @@ func (t tables) serverRows(detailed bool) [][]any {
 			if s := links[c]; s != nil {
 				link = fmt.Sprintf("c%d", s.id)
 			}
-			rows = append(rows, buffersRow(detailed, []any{"S", p.Key().User, p.Key().Database, "none", i.State, addr, port, local, localPort,
+			rows = append(rows, buffersRow(detailed, []any{
+				"S", p.Key().User, p.Key().Database, "none", i.State, addr, port, local, localPort,
 				c.ConnectedAt, i.IdleSince, 0, 0, i.Closing, fmt.Sprintf("s%d", c.ID), link, int(c.PID), tlsName(c.Wire()),
-				name, prepared[c], int(c.ID)}))
+				name, prepared[c], int(c.ID),
+			}))
 		}
 	}
 	return rows
@@ -221,8 +232,10 @@ func (t tables) pinRows() [][]any {
 		addr, _ := split(s.client.RemoteAddr())
 		s.mu.Lock()
 		if s.pinned != "" && s.link != nil {
-			rows = append(rows, []any{s.id, s.database, s.user, addr, string(s.pinned),
-				stats.FormatTime(t.epoch.Add(s.xactSince)), int(s.link.conn.PID)})
+			rows = append(rows, []any{
+				s.id, s.database, s.user, addr, string(s.pinned),
+				stats.FormatTime(t.epoch.Add(s.xactSince)), int(s.link.conn.PID),
+			})
 		}
 		s.mu.Unlock()
 	}
@@ -247,9 +260,11 @@ func (t tables) databaseRows() [][]any {
 				clients++
 			}
 		}
-		rows = append(rows, []any{name, host, port, dbname, user, d.Pool.Size, d.Pool.MinSize, d.Pool.ReserveSize,
+		rows = append(rows, []any{
+			name, host, port, dbname, user, d.Pool.Size, d.Pool.MinSize, d.Pool.ReserveSize,
 			int(d.Pool.Lifetime / time.Second), d.Pool.Mode, nil, d.Pool.MaxDBConnections, servers, 0, clients,
-			t.isPaused(name), t.isDisabled(name)})
+			t.isPaused(name), t.isDisabled(name),
+		})
 	}
 	return rows
 }
@@ -299,10 +314,20 @@ func (t tables) listRows() [][]any {
 	}
 	cfg := t.settings.Load()
 	return [][]any{
-		{"databases", len(cfg.config.Databases)}, {"users", len(cfg.users.Names())}, {"peers", 0},
-		{"pools", len(pools)}, {"peer_pools", 0}, {"free_clients", 0}, {"used_clients", t.Clients()},
-		{"login_clients", t.logins.len()}, {"free_servers", idle}, {"used_servers", used},
-		{"dns_names", 0}, {"dns_zones", 0}, {"dns_queries", 0}, {"dns_pending", 0},
+		{"databases", len(cfg.config.Databases)},
+		{"users", len(cfg.users.Names())},
+		{"peers", 0},
+		{"pools", len(pools)},
+		{"peer_pools", 0},
+		{"free_clients", 0},
+		{"used_clients", t.Clients()},
+		{"login_clients", t.logins.len()},
+		{"free_servers", idle},
+		{"used_servers", used},
+		{"dns_names", 0},
+		{"dns_zones", 0},
+		{"dns_queries", 0},
+		{"dns_pending", 0},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -208,11 +209,11 @@ func (p *process) reload() (string, error) {
 	}
 	changes := config.Diff(p.config, cfg)
 	p.config = cfg
-	report := ""
+	var report strings.Builder
 	for _, c := range changes {
-		report += fmt.Sprintf("%s: %s -> %s (%s)\n", c.Key, c.Old, c.New, c.Effect)
+		report.WriteString(fmt.Sprintf("%s: %s -> %s (%s)\n", c.Key, c.Old, c.New, c.Effect))
 		p.log.Info("setting changed", "key", c.Key, "old", c.Old, "new", c.New, "effect", c.Effect.String())
 	}
 	p.log.Info("reloaded", "changes", len(changes))
-	return report, nil
+	return report.String(), nil
 }

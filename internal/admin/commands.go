@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/penstock/penstock/internal/pgerr"
@@ -35,19 +36,25 @@ func controlCommands() []command {
 		{"SET", clientParameter, everyone, "is ignored for the parameters below, with a notice", ignoreSet},
 		{"SET", setting, adminsOnly, "changes a setting until the next RELOAD or restart", set},
 		{"RELOAD", noArgument, adminsOnly, "reads the configuration file again; all or nothing", reload},
-		{"PAUSE", optionalDatabase, adminsOnly, "closes server connections as they are released and lets clients wait; returns when all are closed",
-			waiting(Controller.Pause)},
+		{
+			"PAUSE", optionalDatabase, adminsOnly, "closes server connections as they are released and lets clients wait; returns when all are closed",
+			waiting(Controller.Pause),
+		},
 		{"RESUME", optionalDatabase, adminsOnly, "ends PAUSE, KILL and SUSPEND", onDatabase(Controller.Resume)},
 		{"DISABLE", oneDatabase, adminsOnly, "refuses new clients of a database", onDatabase(Controller.Disable)},
 		{"ENABLE", oneDatabase, adminsOnly, "ends DISABLE", onDatabase(Controller.Enable)},
 		{"RECONNECT", optionalDatabase, adminsOnly, "replaces server connections as they are released", onDatabase(Controller.Reconnect)},
-		{"KILL", optionalDatabase, adminsOnly, "drops all client and server connections at once; new clients wait for RESUME",
-			onDatabase(Controller.Kill)},
+		{
+			"KILL", optionalDatabase, adminsOnly, "drops all client and server connections at once; new clients wait for RESUME",
+			onDatabase(Controller.Kill),
+		},
 		{"KILL_CLIENT", clientID, adminsOnly, "drops one client; its id is in SHOW CLIENTS", killClient},
 		{"SUSPEND", noArgument, adminsOnly, "flushes all buffers and stops reading; returns when they are empty", suspend},
 		{"SHUTDOWN", shutdownMode, adminsOnly, "ends Penstock, at once or when servers or clients are gone", shutdown},
-		{"WAIT_CLOSE", optionalDatabase, adminsOnly, "waits until RECONNECT or RELOAD has replaced every server connection",
-			waiting(Controller.WaitClose)},
+		{
+			"WAIT_CLOSE", optionalDatabase, adminsOnly, "waits until RECONNECT or RELOAD has replaced every server connection",
+			waiting(Controller.WaitClose),
+		},
 	}
 }
 
@@ -181,10 +188,8 @@ func begin(tag string) runner {
 // does not end it.
 func end(tag string) runner {
 	return func(_ context.Context, s *Session, args arguments) (result, error) {
-		for _, w := range args.words {
-			if w == "to" {
-				return result{tag: tag}, nil
-			}
+		if slices.Contains(args.words, "to") {
+			return result{tag: tag}, nil
 		}
 		s.inTransaction = false
 		clear(s.portals)

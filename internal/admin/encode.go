@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -162,8 +163,8 @@ func encodeNumeric(n int64) []byte {
 	out = binary.BigEndian.AppendUint16(out, weight)
 	out = binary.BigEndian.AppendUint16(out, sign)
 	out = binary.BigEndian.AppendUint16(out, 0)
-	for i := len(digits) - 1; i >= 0; i-- {
-		out = binary.BigEndian.AppendUint16(out, digits[i])
+	for _, digit := range slices.Backward(digits) {
+		out = binary.BigEndian.AppendUint16(out, digit)
 	}
 	return out
 }

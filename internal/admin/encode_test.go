@@ -98,8 +98,13 @@ func TestValuesThatDoNotFitTheirColumnAreErrors(t *testing.T) {
 		kind  stats.Type
 		value any
 	}{
-		{stats.Int4, "5"}, {stats.Text, 5}, {stats.Text, true}, {stats.Int8, time.Now()}, {stats.Text, []byte("x")},
-		{stats.Bool, int64(1)}, {stats.Numeric, 1.5},
+		{stats.Int4, "5"},
+		{stats.Text, 5},
+		{stats.Text, true},
+		{stats.Int8, time.Now()},
+		{stats.Text, []byte("x")},
+		{stats.Bool, int64(1)},
+		{stats.Numeric, 1.5},
 	}
 	for _, row := range rows {
 		if raw, err := encode(row.kind, textFormat, row.value); err == nil {

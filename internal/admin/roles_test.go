@@ -94,7 +94,7 @@ func examples() []example {
 		{"DISCARD ...", "DISCARD ALL", true, false},
 		{"COPY ...", "COPY x TO STDOUT", true, false},
 	}
-	for _, name := range strings.Fields("stats stats_totals stats_averages totals pools databases users lists peers " +
+	for name := range strings.FieldsSeq("stats stats_totals stats_averages totals pools databases users lists peers " +
 		"peer_pools clients servers sockets active_sockets config state mem dns_hosts dns_zones version penstock pins") {
 		rows = append(rows, example{"SHOW table", "SHOW " + name, true, false}, example{"SELECT table", "SELECT " + name, true, false})
 	}

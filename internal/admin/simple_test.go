@@ -122,7 +122,7 @@ func totalsLines() []string {
 	names := "server_assignment_count xact_count query_count client_bytes server_bytes xact_time query_time " +
 		"wait_time ps_client_parse_count ps_server_parse_count ps_bind_count"
 	for _, kind := range []string{"total_", "avg_"} {
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			value := "0"
 			if name == "xact_count" {
 				value = map[string]string{"total_": "2", "avg_": "1"}[kind]

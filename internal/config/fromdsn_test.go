@@ -19,25 +19,31 @@ func TestDSNAloneIsEnough(t *testing.T) {
 		primaries   map[string]string
 	}{
 		{
-			"postgres://u:p%24%7BX%7D@h/shop", "scram-sha-256", map[string]string{"u": "p${X}"}, []string{"penstock", "u"},
+			"postgres://u:p%24%7BX%7D@h/shop", "scram-sha-256",
+			map[string]string{"u": "p${X}"},
+			[]string{"penstock", "u"},
 			map[string]string{
 				"shop": "host=h port=5432 dbname=shop user=u password=p${X} sslmode=prefer",
 				"*":    "host=h port=5432 user=u password=p${X} sslmode=prefer",
 			},
 		},
 		{
-			"host=h user=u password_file=" + pw, "scram-sha-256", map[string]string{"u": "from file"}, []string{"penstock", "u"},
+			"host=h user=u password_file=" + pw, "scram-sha-256",
+			map[string]string{"u": "from file"},
+			[]string{"penstock", "u"},
 			map[string]string{
 				"u": "host=h port=5432 dbname=u user=u password='from file' sslmode=prefer",
 				"*": "host=h port=5432 user=u password='from file' sslmode=prefer",
 			},
 		},
 		{
-			"host=h user=u", "trust", nil, []string{"penstock", "u"},
+			"host=h user=u", "trust", nil,
+			[]string{"penstock", "u"},
 			map[string]string{"u": "host=h port=5432 dbname=u user=u sslmode=prefer", "*": "host=h port=5432 user=u sslmode=prefer"},
 		},
 		{
-			"host=/run/postgresql", "trust", nil, []string{"penstock"},
+			"host=/run/postgresql", "trust", nil,
+			[]string{"penstock"},
 			map[string]string{"*": "host=/run/postgresql port=5432 sslmode=prefer"},
 		},
 	} {

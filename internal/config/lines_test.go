@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +71,7 @@ func checkIndex(t *testing.T, text string) {
 				t.Errorf("%s is on line %d of\n%s", key, line, text)
 			}
 		}
-		steps = steps[:len(steps):len(steps)]
+		steps = slices.Clip(steps)
 		switch v := value.(type) {
 		case map[string]any:
 			for k, item := range v {

@@ -1,6 +1,9 @@
 package pgtest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // diff returns the lines that differ, "-" for want and "+" for got, each change
 // with up to three equal lines before and after it. Equal texts give "".
@@ -34,9 +37,9 @@ func commonLengths(a, b []string) [][]int {
 	for i := range n {
 		n[i] = make([]int, len(b)+1)
 	}
-	for i := len(a) - 1; i >= 0; i-- {
+	for i, v := range slices.Backward(a) {
 		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
+			if v == b[j] {
 				n[i][j] = n[i+1][j+1] + 1
 			} else {
 				n[i][j] = max(n[i+1][j], n[i][j+1])

@@ -71,7 +71,7 @@ func (c *faultyConn) forward(d Direction, src, dst net.Conn) bool {
 			}
 		}
 		if err != nil {
-			return err == io.EOF
+			return errors.Is(err, io.EOF)
 		}
 	}
 }

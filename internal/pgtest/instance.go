@@ -225,7 +225,7 @@ func (i *Instance) waitReady(ctx context.Context, p *process) error {
 		select {
 		case <-tick.C:
 		case <-p.done:
-			return fmt.Errorf("postgres ended: %v", p.err)
+			return fmt.Errorf("postgres ended: %w", p.err)
 		case <-ctx.Done():
 			return fmt.Errorf("%w; last answer: %w", context.Cause(ctx), err)
 		}

@@ -252,14 +252,14 @@ func lower(name string) string {
 // single returns text without a closing semicolon, and "" where it may hold
 // more than one statement.
 func single(text string) string {
-	i := strings.IndexByte(text, ';')
-	if i < 0 {
+	before, after, ok := strings.Cut(text, ";")
+	if !ok {
 		return text
 	}
-	if skipSpace(text[i+1:]) != "" {
+	if skipSpace(after) != "" {
 		return ""
 	}
-	return text[:i]
+	return before
 }
 
 // skipSpace drops leading white space and comments. Manual, Lexical Structure.

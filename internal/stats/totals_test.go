@@ -21,8 +21,8 @@ func numbered(from int64) stats.Totals {
 func fields(t stats.Totals) []int64 {
 	var out []int64
 	v := reflect.ValueOf(t)
-	for i := range v.NumField() {
-		out = append(out, v.Field(i).Int())
+	for _, field := range v.Fields() {
+		out = append(out, field.Int())
 	}
 	return out
 }

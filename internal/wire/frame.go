@@ -111,11 +111,11 @@ func (h Header) CheckBackend() error {
 // CString cuts a NUL-terminated string from the front of p. The slices point
 // into p; ok is false where there is no NUL.
 func CString(p []byte) (s, rest []byte, ok bool) {
-	i := bytes.IndexByte(p, 0)
-	if i < 0 {
+	before, after, ok := bytes.Cut(p, []byte{0})
+	if !ok {
 		return nil, nil, false
 	}
-	return p[:i], p[i+1:], true
+	return before, after, true
 }
 
 // AppendFrame appends a frame of the given type with that body.

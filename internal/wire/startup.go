@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -51,9 +52,9 @@ type Startup struct {
 
 // Get returns the last value given for a parameter.
 func (s *Startup) Get(name string) string {
-	for i := len(s.Params) - 1; i >= 0; i-- {
-		if s.Params[i].Name == name {
-			return s.Params[i].Value
+	for _, v := range slices.Backward(s.Params) {
+		if v.Name == name {
+			return v.Value
 		}
 	}
 	return ""
