@@ -139,6 +139,7 @@ func (q *replies) unsure(name string, st *Statement) bool {
 			if r.name == name {
 				return true
 			}
+		default:
 		}
 		if (r.kind == replyParse || r.kind == replyClose) && (r.stmt != nil && r.stmt == st || r.name == name && name != "") {
 			return true

@@ -111,7 +111,7 @@ func (t tables) statsRows(name string) [][]any {
 }
 
 func (t tables) poolRows() [][]any {
-	type counts struct{ active, waiting, canceling int }
+	type counts struct{ active, waiting int }
 	clients := map[*pool.Pool]counts{}
 	for _, s := range t.all() {
 		s.mu.Lock()

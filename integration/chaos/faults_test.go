@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +32,10 @@ type turn struct {
 	until byte
 }
 
-func conversations() []conversation {
+// conversations are all of them; where a row is inserted in a transaction, it
+// is n, which has six digits.
+func conversations(n int) []conversation {
+	insert := fmt.Sprintf("insert into counted values (%d)", n)
 	q := func(sql string) turn { return turn{qFrame(nil, sql), wire.ReadyForQuery} }
 	extended := func(name, sql, portal string, limits ...int) []byte {
 		p := dFrame(bFrame(pFrame(nil, name, sql), portal, name), 'P', portal)
@@ -56,9 +61,9 @@ func conversations() []conversation {
 			{empty(empty(copyIn, wire.CopyDone), wire.Sync), 'Z'},
 		}},
 		{name: "copy out", steps: []turn{q("copy (select 'o:' || g from generate_series(1,5) g) to stdout")}},
-		{name: "transaction", steps: []turn{q("begin"), q("insert into counted values (1)"), q("select 't1'"), q("commit"), q("select 't2'")}},
+		{name: "transaction", steps: []turn{q("begin"), q(insert), q("select 't1'"), q("commit"), q("select 't2'")}},
 		{name: "transaction, extended", steps: []turn{
-			{extended("", "begin", "", 0), 'Z'}, {extended("", "insert into counted values (1)", "", 0), 'Z'}, {extended("", "commit", "", 0), 'Z'},
+			{extended("", "begin", "", 0), 'Z'}, {extended("", insert, "", 0), 'Z'}, {extended("", "commit", "", 0), 'Z'},
 		}},
 		{name: "large", large: true, steps: []turn{q("select repeat('row', 30000)"), q("select '" + long + "'"), {extended("", "select 'x"+long+"'", "", 0), 'Z'}}},
 	}
@@ -225,27 +230,39 @@ func points(stream []byte, startup bool) []int64 {
 	return list
 }
 
+// firstRow is the first number that a conversation inserts.
+const firstRow = 100_000
+
 // TestServerIsLostAtEveryFrame cuts the connection to PostgreSQL at every
 // frame, both ways: the client is told the right error, a session outside of a
 // transaction goes on, and the next client finds a clean pool.
 func TestServerIsLostAtEveryFrame(t *testing.T) {
 	pg := postgres(t)
-	for _, c := range conversations() {
+	before := runtime.NumGoroutine()
+	defer func() { checkGoroutines(t, before) }()
+	for kind, c := range conversations(firstRow) {
 		t.Run(c.name, func(t *testing.T) {
 			good, streams := rehearse(t, pg, c)
-			cuts := 0
+			var cuts atomic.Int32
+			var running sync.WaitGroup
+			places := make(chan struct{}, 8) // they wait more than they work
 			for _, d := range []pgtest.Direction{pgtest.ToServer, pgtest.ToClient} {
 				for i, at := range points(streams[d], d == pgtest.ToServer) {
 					if testing.Short() && i%7 != 0 {
 						continue
 					}
-					cuts++
-					if err := cutServer(t, pg, c, good, d, at); err != nil {
-						t.Errorf("direction %d, cut at byte %d of %d: %v", d, at, len(streams[d]), err)
-					}
+					n := firstRow + 1000*(kind+1) + int(cuts.Add(1))
+					places <- struct{}{}
+					running.Go(func() {
+						defer func() { <-places }()
+						if err := cutServer(t, pg, conversations(n)[kind], n, good, d, at); err != nil {
+							t.Errorf("direction %d, cut at byte %d of %d: %v", d, at, len(streams[d]), err)
+						}
+					})
 				}
 			}
-			t.Logf("%d cuts", cuts)
+			running.Wait()
+			t.Logf("%d cuts", cuts.Load())
 		})
 	}
 }
@@ -305,7 +322,7 @@ func tryHello(ctx context.Context, addr string, more ...string) (net.Conn, *read
 }
 
 // cutServer plays a conversation whose server connection is cut.
-func cutServer(t *testing.T, pg *pgtest.Instance, c conversation, good outcome, d pgtest.Direction, at int64) error {
+func cutServer(t *testing.T, pg *pgtest.Instance, c conversation, n int, good outcome, d pgtest.Direction, at int64) error {
 	f, err := pgtest.NewFaulty(t.Context(), pg.Addr())
 	if err != nil {
 		return err
@@ -314,7 +331,6 @@ func cutServer(t *testing.T, pg *pgtest.Instance, c conversation, good outcome, 
 	f.SetFault(&pgtest.Fault{Direction: d, AtByte: at})
 	p, stop := runPenstock(t, options{primary: f.Addr(), size: 1, pool: `connect_timeout = "3s"`})
 	defer stop()
-	before := countRows(t, pg)
 	conn, in, err := tryHello(t.Context(), p.addr)
 	f.SetFault(nil)
 	if err == nil {
@@ -323,7 +339,11 @@ func cutServer(t *testing.T, pg *pgtest.Instance, c conversation, good outcome, 
 		if err := judge(conn, in, c, good, o); err != nil {
 			return fmt.Errorf("%w\ngot %v", err, o.got)
 		}
-		if err := judgeRows(c, o, countRows(t, pg)-before); err != nil {
+		rows, err := countRows(t, pg, n)
+		if err != nil {
+			return err
+		}
+		if err := judgeRows(c, o, rows); err != nil {
 			return fmt.Errorf("%w\ngot %v", err, o.got)
 		}
 		conn.Close()
@@ -333,8 +353,7 @@ func cutServer(t *testing.T, pg *pgtest.Instance, c conversation, good outcome, 
 	if err := answersAgain(t.Context(), p.addr); err != nil {
 		return err
 	}
-	p.waitQuiet(t)
-	return nil
+	return p.quiet(t)
 }
 
 // judge compares what a client saw with what it would have seen: the same up to
@@ -402,15 +421,9 @@ func judgeRows(c conversation, o outcome, rows int) error {
 	return nil
 }
 
-func countRows(t *testing.T, pg *pgtest.Instance) int {
-	t.Helper()
-	rows, err := pg.Query(t.Context(), "postgres", "select count(*) from counted where n = 1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	_, _ = fmt.Sscan(rows[0][0], &n)
-	return n
+func countRows(t *testing.T, pg *pgtest.Instance, n int) (int, error) {
+	rows, err := pg.Query(t.Context(), "postgres", fmt.Sprintf("select 1 from counted where n = %d", n))
+	return len(rows), err
 }
 
 // goesOn checks that a session is usable after ERROR.
@@ -472,7 +485,7 @@ func answersAgain(ctx context.Context, addr string) error {
 func TestClientIsLostAtEveryFrame(t *testing.T) {
 	pg := postgres(t)
 	p := startPenstock(t, options{primary: pg.Addr(), size: 1})
-	for _, c := range conversations() {
+	for _, c := range conversations(firstRow) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRecorder(t, p.addr)
 			conn, in := hello(t, r.l.Addr().String())

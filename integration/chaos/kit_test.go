@@ -257,6 +257,15 @@ func number(tb testing.TB, row map[string]string, column string) int {
 // waitQuiet waits until no server connection is in use any more.
 func (p *penstock) waitQuiet(tb testing.TB) {
 	tb.Helper()
+	if err := p.quiet(tb); err != nil {
+		doing, _ := postgres(tb).Query(context.WithoutCancel(tb.Context()), "postgres",
+			"select pid, state, wait_event, now() - query_start, left(query, 80) from pg_stat_activity where backend_type = 'client backend'")
+		tb.Errorf("%v\nPostgreSQL does %q\nPenstock's sessions: %v", err, doing, p.show(tb, "CLIENTS"))
+	}
+}
+
+func (p *penstock) quiet(tb testing.TB) error {
+	tb.Helper()
 	var rows []map[string]string
 	for deadline := time.Now().Add(hangTime); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		busy := 0
@@ -267,10 +276,10 @@ func (p *penstock) waitQuiet(tb testing.TB) {
 			}
 		}
 		if busy == 0 {
-			return
+			return nil
 		}
 	}
-	tb.Fatalf("server connections stay in use: %v\n%s", rows, stacks())
+	return fmt.Errorf("server connections stay in use: %v", rows)
 }
 
 // seedOf returns the seed of a random test and prints it.

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"sync"
