@@ -144,6 +144,9 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 // lostError tells a lost statement from a lost COMMIT, of which nobody knows
 // whether it happened.
 func (s *session) lostError(l *link, cause error) *pgerr.Error {
+	if l.committed {
+		return pgerr.CommitUnknown(cause)
+	}
 	for i := range l.replies.len() {
 		if l.replies.at(i).effect == sqlscan.Commit && l.conn.TxStatus == 'T' {
 			return pgerr.CommitUnknown(cause)

@@ -212,7 +212,7 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	}
 	status := body[0]
 	l.conn.TxStatus = status
-	l.copyIn = false
+	l.copyIn, l.committed = false, false
 	keep = r.action != skip
 	asked := l.changes.asking
 	l.replies.pop()

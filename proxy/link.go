@@ -23,22 +23,23 @@ type link struct {
 	in      []byte // scratch: what goes to the server where it is not verbatim
 
 	// Guarded by mu of the session that has it linked.
-	replies  replies
-	copyIn   bool
-	open     bool // extended messages have been sent and no Sync behind them
-	deaf     bool // after an error the server discards until a Sync that is still to come
-	mixed    bool // a Query came in the middle of an extended batch
-	prepared prepared
-	unnamed  *Statement // in the server's unnamed slot; nil: unknown or none
-	bound    boundPortal
-	prefix   []byte // settings to send in front of the next message
-	announce []byte // ParameterStatus frames due to the client
-	changes  changes
-	repair   repair
-	restore  restore
-	ddl      bool     // the transaction has changed the schema
-	rolled   bool     // recycling has sent ROLLBACK
-	taken    []string // statements on the server under clients' names, to be closed
+	replies   replies
+	copyIn    bool
+	open      bool // extended messages have been sent and no Sync behind them
+	deaf      bool // after an error the server discards until a Sync that is still to come
+	mixed     bool // a Query came in the middle of an extended batch
+	prepared  prepared
+	unnamed   *Statement // in the server's unnamed slot; nil: unknown or none
+	bound     boundPortal
+	prefix    []byte // settings to send in front of the next message
+	announce  []byte // ParameterStatus frames due to the client
+	changes   changes
+	repair    repair
+	restore   restore
+	committed bool     // a COMMIT is done, and its ReadyForQuery still to come
+	ddl       bool     // the transaction has changed the schema
+	rolled    bool     // recycling has sent ROLLBACK
+	taken     []string // statements on the server under clients' names, to be closed
 
 	// Owned by the connection's readLoop, under the same mu.
 	remain int    // bytes of a large frame still to come
@@ -109,7 +110,7 @@ func (s *session) acquire() (*link, error) {
 func (s *session) unlink(l *link) {
 	l.bound = boundPortal{}
 	l.rolled = false
-	l.open, l.deaf, l.copyIn = false, false, false
+	l.open, l.deaf, l.copyIn, l.committed = false, false, false, false
 	if l.mixed {
 		l.conn.Retire()
 	}

@@ -361,7 +361,7 @@ func (s *session) checkTimeouts(now time.Duration) {
 	busy := l != nil && l.replies.len() > 0
 	inXact := l != nil && l.conn.TxStatus != 'I'
 	cancel := busy && over(lasted, cfg.QueryTimeout) && phase == phaseActive
-	if cancel {
+	if cancel && l.replies.cycles() <= 1 { // see windUp
 		l.conn.Cancel()
 	}
 	s.mu.Unlock()

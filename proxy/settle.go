@@ -105,17 +105,34 @@ func (s *session) abandon() {
 }
 
 // windUp has the server end what it does for a client that has gone, so that
-// it becomes ready for a query. mu is held.
+// it becomes ready for a query. Nothing that the client has not committed may
+// be committed by that. mu is held.
 func (s *session) windUp(l *link) {
 	if l.copyIn {
 		s.endCopy(l)
 	}
 	if l.open {
-		l.open, l.deaf = false, false
-		l.replies.push(reply{kind: replySync, action: skip})
-		s.injectBytes(l, wire.AppendEmpty(nil, wire.Sync))
+		s.failBatch(l)
 	}
-	l.conn.Cancel()
+	if l.replies.cycles() <= 1 {
+		l.conn.Cancel()
+	}
+	// Of several cycles the cancel might strike a BEGIN, and what stands behind
+	// it would be committed by itself: those run to their end, as on PostgreSQL,
+	// or until cancel_wait_timeout.
+}
+
+// failBatch ends a batch that has no Sync: with an error, or our Sync would
+// commit it.
+func (s *session) failBatch(l *link) {
+	var p []byte
+	if !l.deaf {
+		p = appendNamed(p, wire.Execute, "penstock: the client has gone", "\x00\x00\x00\x00")
+		l.replies.push(reply{kind: replyExecute, action: skip})
+	}
+	l.open, l.deaf = false, false
+	l.replies.push(reply{kind: replySync, action: skip})
+	s.injectBytes(l, wire.AppendEmpty(p, wire.Sync))
 }
 
 // endCopy ends a COPY whose data nobody sends any more.
@@ -158,6 +175,9 @@ func (d *digester) completed(r *reply, body []byte) {
 		return
 	}
 	s.noteReset(l, r, body[:len(body)-1])
+	if tag := body[:len(body)-1]; string(tag) == "COMMIT" || string(tag) == "PREPARE TRANSACTION" {
+		l.committed = true
+	}
 	if changesSchema(body) && r.effect != sqlscan.Temporary {
 		l.ddl = true
 		s.srv.schemaChanged()
