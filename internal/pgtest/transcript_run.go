@@ -61,6 +61,7 @@ func (r *run) play(ctx context.Context, it item) error {
 		}
 		r.params[r.current] = it.params
 		return nil
+	default:
 	}
 	c, err := r.client(ctx)
 	if err != nil {

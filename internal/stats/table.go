@@ -25,8 +25,9 @@ func (t Type) Size() int16 {
 		return 4
 	case Int8:
 		return 8
+	default:
+		return -1
 	}
-	return -1
 }
 
 // String is the type's name in SQL.
