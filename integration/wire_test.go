@@ -369,7 +369,7 @@ func TestTLSTowardsTheServer(t *testing.T) {
 // Unix sockets on both sides.
 func TestUnixSockets(t *testing.T) {
 	h := house(t)
-	dir, err := os.MkdirTemp("", "sock") //nolint:usetesting // t.TempDir's names are too long for a socket
+	dir, err := os.MkdirTemp("", "sock") // t.TempDir's names are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func lostAnswer(l *link, e *pgerr.Error) (answer []byte, skipToSync bool) {
 	open := false
 	for i := range l.replies.len() {
 		r := l.replies.at(i)
-		if r.action == skip {
+		if r.action == skip || r.kind == replyCopyEnd {
 			continue
 		}
 		if !open {

@@ -227,6 +227,8 @@ func (s *session) poolError(err error) error {
 		return pgerr.Shutdown()
 	case errors.Is(err, pool.ErrWaitStopped):
 		return net.ErrClosed // by end, which knows what to say
+	case errors.As(err, new(*pgerr.Error)):
+		return err
 	}
-	return err
+	return pgerr.ServerLost('I', err)
 }

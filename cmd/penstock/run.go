@@ -101,8 +101,11 @@ func serve(ctx context.Context, load func() (*config.Config, error), w io.Writer
 	governed, stop := context.WithCancel(ctx)
 	defer stop()
 	go govern(governed, p.log)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
 	p.announce(listeners, w)
-	return p.wait(ctx, failed)
+	return p.wait(ctx, signals, failed)
 }
 
 // announce says where we are, in the log and as DSNs for people.
@@ -132,10 +135,7 @@ func dsnFor(a net.Addr, database string) string {
 // wait serves signals as PgBouncer does: HUP reloads; TERM waits for clients,
 // a second one does not; INT waits for open transactions; QUIT ends at once;
 // USR1 pauses and USR2 resumes.
-func (p *process) wait(ctx context.Context, failed <-chan error) error {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-	defer signal.Stop(signals)
+func (p *process) wait(ctx context.Context, signals <-chan os.Signal, failed <-chan error) error {
 	var look <-chan time.Time // while draining: is anybody still there?
 	drain := func(mode admin.ShutdownMode) {
 		p.drain(mode)

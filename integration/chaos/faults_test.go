@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,9 +132,9 @@ func (o *outcome) last() message {
 
 // status is that of the last ReadyForQuery.
 func (o *outcome) status() string {
-	for i := len(o.got) - 1; i >= 0; i-- {
-		if o.got[i].typ == wire.ReadyForQuery {
-			return o.got[i].text()
+	for _, v := range slices.Backward(o.got) {
+		if v.typ == wire.ReadyForQuery {
+			return v.text()
 		}
 	}
 	return "I"
