@@ -47,9 +47,10 @@ const maxNegotiations = 2
 // loginBuffer is the size of the buffer for an unauthenticated client's bytes.
 const loginBuffer = 512
 
-// maxSASL bounds a message of an unauthenticated client: PostgreSQL's own
-// limit for them is PG_MAX_AUTH_TOKEN_LENGTH, 65535.
-const maxSASL = 65535
+// maxSASL bounds a message of an unauthenticated client. PostgreSQL allows
+// 65535 bytes for Kerberos tickets; a SCRAM message is far below 2 kB, our nonce
+// limit included, and a stranger is to cost us 10 kB at most.
+const maxSASL = 4096
 
 // login makes a session of a connection, or tells it why not. It has a
 // goroutine of its own, so that the session's begins with a small stack.
