@@ -51,6 +51,12 @@ func (o options) toml() string {
 	if o.auth == "" {
 		o.auth = `method = "trust"`
 	}
+	if len(o.users) > 0 {
+		o.auth += "\n[auth.users]"
+	}
+	for name, secret := range o.users {
+		o.auth += fmt.Sprintf("\n%s = %q", name, secret)
+	}
 	return fmt.Sprintf(`
 [databases.postgres]
 primary = "host=%s port=%s user=postgres dbname=postgres sslmode=disable"

@@ -35,11 +35,6 @@ func (k abortKind) String() string {
 	return [...]string{"transaction", "burst", "query", "copy", "pipeline"}[k]
 }
 
-// knownBugs are kinds whose rows are reported and forgiven until proxy's windUp
-// is mended: its Sync commits a pipeline that had none, and its Cancel may hit
-// the BEGIN of a burst, whose INSERT is then a transaction of its own.
-const knownBugs = "'pipeline', 'burst'"
-
 // TestClientsVanish has clients vanish at random points, thousands of times.
 // Nothing of what they did remains, nobody else sees anything of it, and the
 // server connections are used again.
@@ -118,10 +113,6 @@ func checkRemains(t *testing.T, pg *pgtest.Instance, kept int) {
 		t.Fatal(err)
 	}
 	for _, row := range rows {
-		if strings.Contains(knownBugs, "'"+row[0]+"'") {
-			t.Logf("KNOWN BUG: %s rows of vanished clients of kind %s are visible, the first of client %s", row[1], row[0], row[2])
-			continue
-		}
 		t.Errorf("rows of vanished clients are visible: %s rows of kind %s, the first of client %s", row[1], row[0], row[2])
 	}
 	n, err := number(t.Context(), pg, "SELECT count(*) FROM aborted WHERE kind = 'checker'")
@@ -230,7 +221,7 @@ func (k *checker) run(ctx context.Context, addr string, over *atomic.Bool) error
 // outside are the columns that tell whether a statement is a transaction of
 // its own, and whether it sees what was never committed.
 const outside = `pg_current_xact_id_if_assigned() IS NULL,
-	(SELECT count(*) FROM aborted WHERE kind NOT IN ('checker', ` + knownBugs + `))`
+	(SELECT count(*) FROM aborted WHERE kind <> 'checker')`
 
 func (k *checker) value() string { return fmt.Sprintf("%s-%d", k.name, k.rounds) }
 

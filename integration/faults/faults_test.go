@@ -20,11 +20,6 @@ import (
 // workers is how many cuts of a conversation are tried at a time.
 const workers = 8
 
-// copyHangs forgives that a session whose server is lost in a simple COPY IN is
-// told a second error and skips up to a Sync, until proxy's lostAnswer is
-// mended.
-const copyHangs = true
-
 // bench is a conversation, what its answers are and where it may be cut.
 type bench struct {
 	pg     *pgtest.Instance
@@ -228,9 +223,6 @@ func (b *bench) judge(client *pgtest.Client, o outcome, tag string) error {
 				return fmt.Errorf("%q behind the error", s)
 			}
 			rest = rest[i+1:]
-		}
-		if copyHangs && b.c.name == "copy in" {
-			return nil
 		}
 		a, err := ask(client, "SELECT 'still here'")
 		if err != nil && a.status == 'I' { // the next connection may have come before the fault was lifted
