@@ -46,11 +46,11 @@ func (s *session) rest(leaving bool) bool {
 	return !s.client.Killed()
 }
 
-// isResting says whether run rests and the client has not said goodbye.
-func (s *session) isResting() bool {
+// isBlocked says whether run waits for a server, and not for its client.
+func (s *session) isBlocked() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.resting != nil && !s.leaving
+	return s.phase == phaseWaiting || s.resting != nil && !s.leaving
 }
 
 // rested ends rest. mu is held.

@@ -41,9 +41,6 @@ type startup struct {
 // errServed says that a connection has got what it came for.
 var errServed = errors.New("served")
 
-// maxNegotiations bounds the SSL and GSS requests of one connection: one each.
-const maxNegotiations = 2
-
 // loginBuffer is the size of the buffer for an unauthenticated client's bytes.
 const loginBuffer = 512
 
@@ -112,7 +109,8 @@ func isGone(err error) bool {
 // negotiate reads the first packets: TLS and GSS requests, of each at most
 // one, then a startup message or a cancel request. Manual, Message Flow.
 func (st *startup) negotiate() error {
-	for range maxNegotiations + 1 {
+	var asked [4]bool // by kind: a second request of one is no request
+	for {
 		p, err := wire.ReadStartup(st.in)
 		switch {
 		case errors.Is(err, wire.ErrStartupLength):
@@ -122,6 +120,10 @@ func (st *startup) negotiate() error {
 		case err != nil:
 			return err
 		}
+		if asked[p.Kind] {
+			return pgerr.UnsupportedProtocol(1234, p.Code()) // postmaster.c says so, too
+		}
+		asked[p.Kind] = true
 		switch p.Kind {
 		case wire.StartupMessage:
 			st.packet = p
@@ -139,7 +141,6 @@ func (st *startup) negotiate() error {
 			return err
 		}
 	}
-	return pgerr.Violation("too many SSLRequest and GSSENCRequest packets")
 }
 
 // answerNegotiation answers one byte. What the client has sent behind its

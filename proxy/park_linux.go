@@ -10,7 +10,7 @@ import (
 // an epoll instance of our own watches its socket. The next byte, or the end
 // of the connection, starts session.run again. A parked client costs its
 // structs and no stack (docs/decisions/0012).
-const parkAfter = 2 * time.Second
+const parkAfter = time.Second
 
 // parker watches the sockets of parked sessions.
 type parker struct {

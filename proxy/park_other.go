@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-const parkAfter = 2 * time.Second
+const parkAfter = time.Second
 
 // parker parks nobody where there is no epoll.
 type parker struct{}

@@ -322,10 +322,13 @@ func (s *Server) sweep(now time.Time) {
 		switch {
 		case ss.mayPark(s.clock()):
 			ss.client.Park()
-		case ss.parked.Load() || !ss.client.EOFPending():
-		case ss.pool.StopWait(&ss.waiter, pool.ErrWaitStopped), ss.isResting():
-			ss.kill() // nobody is in Pump to see the end
-		default:
+		case ss.parked.Load():
+		case ss.isBlocked():
+			if ss.client.PeerClosed() { // nobody is in Pump to see it
+				ss.pool.StopWait(&ss.waiter, pool.ErrWaitStopped)
+				ss.kill()
+			}
+		case ss.client.EOFPending():
 			ss.client.Kick()
 		}
 		ss.checkTimeouts(s.clock())
@@ -361,6 +364,9 @@ func (s *session) checkTimeouts(now time.Duration) {
 	busy := l != nil && l.replies.len() > 0
 	inXact := l != nil && l.conn.TxStatus != 'I'
 	cancel := busy && over(lasted, cfg.QueryTimeout) && phase == phaseActive
+	if phase == phaseGone && busy && l.replies.cycles() <= 1 {
+		l.conn.Cancel() // the first may have come before the query
+	}
 	if cancel && l.replies.cycles() <= 1 { // see windUp
 		l.conn.Cancel()
 	}

@@ -7,10 +7,10 @@ import "time"
 // back. The relay allocates nothing, so the collector has no reason to run by
 // itself: it is called when the process has become calm after some work.
 const (
-	trimCalm  = 0.05             // of a processor: below, nothing much is going on ...
-	trimAfter = 4 * time.Second  // ... and after this long of it we clean up,
-	trimPause = 10 * time.Second // not again for so long,
-	trimTimes = 3                // each time halving the stacks that allow it
+	trimCalm  = 0.05                    // of a processor: below, nothing much is going on ...
+	trimAfter = 2500 * time.Millisecond // ... and after this long of it we clean up,
+	trimPause = 10 * time.Second        // not again for so long,
+	trimTimes = 3                       // each time halving the stacks that allow it
 )
 
 // trim decides when to clean up. It is pure.

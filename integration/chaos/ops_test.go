@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -69,7 +68,7 @@ func (p *player) oneStep() {
 	case n < 95:
 		p.note("late copy data")
 		p.late()
-	case n < 96 && os.Getenv("NOLARGE") == "":
+	case n < 96:
 		p.note("large")
 		p.largeOne()
 	case n < 98:

@@ -227,6 +227,17 @@ func (c *Conn) EOFPending() bool {
 	return eof
 }
 
+// PeerClosed looks at the socket now and reports whether the peer has closed
+// it, or its half of it, whatever is still to be read. Any goroutine may call it.
+func (c *Conn) PeerClosed() bool {
+	closed := false
+	_ = c.Control(func(fd uintptr) error {
+		closed = hungUp(fd)
+		return nil
+	})
+	return closed
+}
+
 // Kick makes Pump look at its socket once more. Any goroutine may call it.
 func (c *Conn) Kick() { _ = c.SetReadDeadline(time.Unix(1, 0)) }
 
@@ -262,6 +273,18 @@ func (c *Conn) writable(fd uintptr) (done bool) {
 		c.out = c.out[n:]
 	}
 	return true
+}
+
+// hungUp asks ppoll(2), which sees the peer's end behind unread bytes, too.
+func hungUp(fd uintptr) bool {
+	const pollErr, pollHup, pollRdHup = 0x8, 0x10, 0x2000
+	p := struct {
+		fd              int32
+		events, revents int16
+	}{fd: int32(fd), events: pollRdHup}
+	var atOnce syscall.Timespec
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&atOnce)), 0, 0, 0)
+	return errno == 0 && n > 0 && p.revents&(pollErr|pollHup|pollRdHup) != 0
 }
 
 // recv and send are raw system calls: the sockets never block, so the

@@ -60,6 +60,21 @@ func (s *Startup) Get(name string) string {
 	return ""
 }
 
+// Code is the second half of the request code in a packet that is no startup
+// message: 5679 for an SSLRequest.
+func (s *Startup) Code() uint16 {
+	switch s.Kind {
+	case SSLRequest:
+		return sslRequestCode & 0xffff
+	case GSSENCRequest:
+		return gssEncRequestCode & 0xffff
+	case CancelRequest:
+		return cancelRequestCode & 0xffff
+	case StartupMessage:
+	}
+	return uint16(s.Minor)
+}
+
 // ReadStartup reads exactly one startup packet: not a byte behind it, so that
 // nothing of what follows an SSLRequest is taken for plain text. It allocates
 // by what has come, not by what the length word claims.
