@@ -230,11 +230,28 @@ func (c *Conn) cancel() {
 		p.log.Warn("cancel request", "server_pid", c.PID, "error", err)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	c.cancels--
-	if c.cancels == 0 && c.state == connBeingCanceled {
+	done := c.cancels == 0
+	if done && c.state == connBeingCanceled {
 		p.handOn(c)
+		done = false
 	}
+	p.mu.Unlock()
+	if !done {
+		return
+	}
+	if sink := c.sink.Load(); sink != nil {
+		if waits, ok := (*sink).(interface{ Canceled(c *Conn) }); ok {
+			_ = c.guard(func() error { waits.Canceled(c); return nil })
+		}
+	}
+}
+
+// Canceling says whether a cancel request for c is under way.
+func (c *Conn) Canceling() bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.cancels > 0
 }
 
 // Info is a snapshot of a connection for SHOW SERVERS.

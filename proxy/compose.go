@@ -237,6 +237,7 @@ func (m *composer) query(frame, body []byte) {
 	r.effect, r.name = e.Kind, strings.Clone(e.Name) // the text is gone when the buffer is
 	if s.mode != modeSession {
 		s.unnamed, l.unnamed = nil, nil
+		s.parses++ // an undone Parse of before must not bring it back
 		if r.effect == sqlscan.Deallocate && m.deallocate(frame, r) {
 			return
 		}

@@ -287,7 +287,7 @@ func (d *digester) copyIn(r *reply) {
 // error deals with an ErrorResponse: it ends the request at the head and, in
 // the extended protocol, everything up to Sync.
 func (d *digester) error(r *reply, body []byte) (keep bool, err error) {
-	s, l := d.s, d.l
+	l := d.l
 	f := errorFields(body)
 	if f.severity == "FATAL" || f.severity == "PANIC" {
 		l.fatal = true
@@ -301,8 +301,10 @@ func (d *digester) error(r *reply, body []byte) (keep bool, err error) {
 		d.letGo()
 	}
 	if !r.extended() {
-		if r.action == skip && !l.changes.asking && s.phase != phaseGone {
-			return false, fmt.Errorf("server refuses the session's settings: %q", f.message)
+		if r.action == skip && !l.changes.asking {
+			// The settings of a session, or the cleaning behind one: without
+			// them nobody may use the connection.
+			return false, fmt.Errorf("server refuses a statement of ours: %q", f.message)
 		}
 		return r.action != skip, nil
 	}

@@ -227,6 +227,7 @@ func (m *composer) close(frame, body []byte) {
 		if name, rest, ok := wire.CString(body[1:]); ok && len(rest) == 0 {
 			if len(name) == 0 {
 				s.unnamed, l.unnamed = nil, nil
+				s.parses++
 			} else {
 				if _, known := s.statements[string(name)]; !known && s.pinned != "" {
 					// It may be one of PREPARE.

@@ -116,6 +116,16 @@ func (q *replies) untilSync() int {
 // client's doing more.
 func (q *replies) hasCycle() bool { return q.cycles() > 0 }
 
+// ofClient says whether an answer to the client's own messages is outstanding.
+func (q *replies) ofClient() bool {
+	for i := range q.n {
+		if q.at(i).action == forward {
+			return true
+		}
+	}
+	return false
+}
+
 // cycles is the number of entries up to and with the last one of the client's
 // that closes a cycle: what they change is not sure yet.
 func (q *replies) cycles() int {

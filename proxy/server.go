@@ -364,7 +364,7 @@ func (s *session) checkTimeouts(now time.Duration) {
 	busy := l != nil && l.replies.len() > 0
 	inXact := l != nil && l.conn.TxStatus != 'I'
 	cancel := busy && over(lasted, cfg.QueryTimeout) && phase == phaseActive
-	if phase == phaseGone && busy && l.replies.cycles() <= 1 {
+	if phase == phaseGone && busy && l.replies.ofClient() && l.replies.cycles() <= 1 {
 		l.conn.Cancel() // the first may have come before the query
 	}
 	if cancel && l.replies.cycles() <= 1 { // see windUp

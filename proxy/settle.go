@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock/penstock/internal/sqlscan"
 	"github.com/penstock/penstock/internal/wire"
+	"github.com/penstock/penstock/pool"
 )
 
 // settle decides, when something has been completed, what becomes of the
@@ -54,6 +55,8 @@ func (s *session) settle(l *link) (released bool) {
 // statement at a time. mu is held.
 func (s *session) recycle(l *link) (released bool) {
 	switch {
+	case l.conn.Canceling():
+		return false // it would strike our ROLLBACK; Canceled goes on
 	case l.conn.TxStatus != 'I' && !l.rolled:
 		l.rolled = true
 		s.inject(l, "ROLLBACK")
@@ -72,6 +75,17 @@ func (s *session) recycle(l *link) (released bool) {
 	}
 	s.unlink(l)
 	return true
+}
+
+// Canceled says that a cancel request for c is over. It runs in a goroutine of
+// the pool.
+func (s *session) Canceled(c *pool.Conn) {
+	s.mu.Lock()
+	l, gone := s.link, s.phase == phaseGone
+	s.mu.Unlock()
+	if gone && l != nil && l.conn == c {
+		s.catchUp(l)
+	}
 }
 
 // abandon leaves a session whose client has gone: what runs is cancelled, what
@@ -114,7 +128,7 @@ func (s *session) windUp(l *link) {
 	if l.open {
 		s.failBatch(l)
 	}
-	if l.replies.cycles() <= 1 {
+	if l.replies.ofClient() && l.replies.cycles() <= 1 {
 		l.conn.Cancel()
 	}
 	// Of several cycles the cancel might strike a BEGIN, and what stands behind

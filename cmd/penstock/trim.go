@@ -9,7 +9,7 @@ import "time"
 const (
 	trimCalm  = 0.05                    // of a processor: below, nothing much is going on ...
 	trimAfter = 2500 * time.Millisecond // ... and after this long of it we clean up,
-	trimPause = 10 * time.Second        // not again for so long,
+	trimPause = 3 * time.Second         // not again for so long,
 	trimTimes = 3                       // each time halving the stacks that allow it
 )
 

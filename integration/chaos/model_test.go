@@ -319,6 +319,9 @@ func (m *model) describe(kind byte, name string) {
 	if kind == 'P' && m.deadly(name) {
 		return
 	}
+	if t := m.lookup(name); kind == 'S' && m.tx == 'E' && !m.skip && t != nil && t.rows == 0 {
+		return // where it is not prepared yet Penstock cannot prepare it: 25P02
+	}
 	m.send(dFrame(m.out, kind, name))
 	if m.skip {
 		return

@@ -115,7 +115,9 @@ func readGrowing(r io.Reader, n int) ([]byte, error) {
 	body := make([]byte, 0, min(n, step))
 	for len(body) < n {
 		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
+			grown := make([]byte, len(body), min(2*cap(body), n)) // append would overshoot
+			copy(grown, body)
+			body = grown
 		}
 		m, err := r.Read(body[len(body):min(n, cap(body))])
 		body = body[:len(body)+m]
