@@ -111,7 +111,7 @@ func (p *Pool) TryAcquire(w *Waiter) *Conn {
 
 // takeIdle links the connection that was released last. mu is held.
 func (p *Pool) takeIdle(w *Waiter) *Conn {
-	if len(p.idle) == 0 || p.waiters.n > 0 || p.paused {
+	if len(p.idle) == 0 || p.waiters.n > 0 || p.paused || w.barred != nil {
 		return nil
 	}
 	c := p.idle[len(p.idle)-1]
@@ -129,7 +129,11 @@ func (p *Pool) Acquire(w *Waiter) (*Conn, error) {
 		p.mu.Unlock()
 		return c, nil
 	}
-	if err := p.refusal(time.Now()); err != nil {
+	err := w.barred
+	if err == nil {
+		err = p.refusal(time.Now())
+	}
+	if err != nil {
 		p.mu.Unlock()
 		return nil, err
 	}
@@ -155,6 +159,15 @@ func (p *Pool) refusal(now time.Time) error {
 		return p.backoff.refusal(p.key.Database, now)
 	}
 	return nil
+}
+
+// Bar ends w's wait with err, or else its next attempt to acquire: a session
+// that is being ended gets no connection any more.
+func (p *Pool) Bar(w *Waiter, err error) {
+	p.mu.Lock()
+	w.barred = err
+	p.mu.Unlock()
+	p.StopWait(w, err)
 }
 
 // StopWait ends w's wait with err. It returns false if w does not wait, or has

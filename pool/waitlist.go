@@ -30,6 +30,7 @@ type Waiter struct {
 	since      time.Time
 	conn       *Conn
 	err        error
+	barred     error // by Bar: it gets no connection any more
 }
 
 // Init names the sink to which acquired connections are linked.

@@ -172,7 +172,7 @@ func (s *session) end(e *pgerr.Error) {
 		s.ending = e
 	}
 	s.mu.Unlock()
-	s.pool.StopWait(&s.waiter, pool.ErrWaitStopped)
+	s.pool.Bar(&s.waiter, pool.ErrWaitStopped)
 	s.kill()
 }
 
