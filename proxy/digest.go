@@ -272,12 +272,6 @@ func (d *digester) copyIn(r *reply) {
 			break
 		}
 	}
-	if s.phase == phaseGone && l.replies.len() > 1 && l.replies.at(1).action == skip {
-		// failBatch came before we knew: the server takes it for COPY data or
-		// not, we cannot tell.
-		l.conn.Wire().Kill()
-		return
-	}
 	l.replies.dropSyncsInCopy()
 	if s.phase == phaseGone {
 		s.endCopy(l)

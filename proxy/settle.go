@@ -23,6 +23,10 @@ func (s *session) settle(l *link) (released bool) {
 		}
 	}()
 	defer s.srv.recovered(&bug)
+	if s.phase == phaseGone && l.open && l.replies.len() == 0 && !l.copyIn && l.remain == 0 && !l.fatal {
+		s.failBatch(l)
+		return false
+	}
 	if l.replies.len() > 0 || l.copyIn || l.open || l.remain > 0 || s.sending || l.fatal || s.pass > 0 && s.phase != phaseGone {
 		return false
 	}
@@ -125,8 +129,12 @@ func (s *session) windUp(l *link) {
 	if l.copyIn {
 		s.endCopy(l)
 	}
-	if l.open {
+	if l.open && l.replies.len() == 0 {
 		s.failBatch(l)
+	} else if l.open {
+		// An Execute may be about to ask for COPY data. Whether it does shows
+		// when everything so far is answered; settle goes on then.
+		s.injectBytes(l, wire.AppendEmpty(nil, wire.Flush))
 	}
 	if l.replies.ofClient() && l.replies.cycles() <= 1 {
 		l.conn.Cancel()
@@ -299,32 +307,25 @@ func (s *session) forgetExtra(l *link) {
 	l.changes.names = l.changes.names[:0]
 }
 
-// forgetStatements notes that the server has dropped all prepared statements.
-// What is prepared later in the same pipeline is still in the queue and stays.
+// forgetStatements notes that the server has dropped all named statements (the
+// unnamed one is no statement of its table: prepare.c). What is prepared later
+// in the same pipeline is still in the queue and stays.
 func (s *session) forgetStatements(l *link) {
 	l.prepared.clear()
-	l.unnamed = nil
 	kept := map[string]named{}
-	var unnamed *Statement
 	for i := range l.replies.len() {
 		r := l.replies.at(i)
-		switch {
-		case r.kind != replyParse || r.stmt == nil:
-		case r.unnamed:
-			l.unnamed = r.stmt
-			if r.action == forward {
-				unnamed = r.stmt
-			}
-		default:
-			if r.action != insert {
-				l.prepared.add(r.stmt, s.srv.schema.Load())
-			}
-			if r.name != "" {
-				kept[r.name] = named{r.stmt, s.srv.schema.Load()}
-			}
+		if r.kind != replyParse || r.stmt == nil || r.unnamed {
+			continue
+		}
+		if r.action != insert {
+			l.prepared.add(r.stmt, s.srv.schema.Load())
+		}
+		if r.name != "" {
+			kept[r.name] = named{r.stmt, s.srv.schema.Load()}
 		}
 	}
 	if s.phase != phaseGone {
-		s.statements, s.unnamed = kept, unnamed
+		s.statements = kept
 	}
 }

@@ -126,8 +126,15 @@ func TestUnauthenticatedConnectionsAreCheap(t *testing.T) {
 			// The test's own ends of the connections are part of this.
 			each := (int64(after) - int64(before)) / n
 			t.Logf("%d bytes for each of %d connections, both ends", each, n)
-			if each > 10_000+2_000 {
-				t.Errorf("%d bytes for each unauthenticated connection, want at most 10 kB and a socket", each)
+			// 10 kB is what a stranger may make us remember: PostgreSQL's largest
+			// startup packet has as much. The rest is both ends' sockets, structs
+			// and stacks, 5 to 6 kB measured where nothing is said.
+			limit := int64(12_000)
+			if len(c.say) > 5_000 {
+				limit = 10_000 + 6_000
+			}
+			if each > limit {
+				t.Errorf("%d bytes for each unauthenticated connection, want at most %d", each, limit)
 			}
 		})
 	}
