@@ -189,14 +189,21 @@ func (s *session) say(p []byte) error {
 
 // cancel does what a CancelRequest of this client asks for: it ends the wait
 // for a server connection, or has the server cancel what runs.
+// Like PostgreSQL it returns when the signal has been sent, for whoever asks
+// sends the next statement when the request's socket is closed.
 func (s *session) cancel() {
 	if s.pool.StopWait(&s.waiter, pgerr.Canceled()) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var c *pool.Conn
 	if s.link != nil && s.link.replies.len() > 0 && s.phase != phaseGone {
-		s.link.conn.Cancel()
+		c = s.link.conn
+		c.Cancel()
+	}
+	s.mu.Unlock()
+	for c != nil && c.Canceling() { // bounded by cancel_wait_timeout
+		time.Sleep(time.Millisecond)
 	}
 }
 
