@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -169,7 +168,7 @@ func (s *session) match(l *link) {
 	}
 	for name, want := range s.extra.All {
 		if have, ok := c.Extra.Get(name); !ok || have != want {
-			sql = append(sql, fmt.Sprintf("SELECT pg_catalog.set_config(%s,%s,false)", quoteLiteral(name), quoteLiteral(want)))
+			sql = append(sql, "SELECT "+setConfig(name, want))
 		}
 	}
 	if len(sql) == 0 {
@@ -193,9 +192,14 @@ func fixedByServer(name string) bool {
 
 func setStatement(name, value string) string {
 	if name == "search_path" { // a list of names: SET would take it for one
-		return fmt.Sprintf("SELECT pg_catalog.set_config('search_path',%s,false)", quoteLiteral(value))
+		return "SELECT " + setConfig(name, value)
 	}
 	return "SET " + quoteName(name) + " TO " + quoteLiteral(value)
+}
+
+// setConfig is the call that sets any setting from the text that SHOW gives.
+func setConfig(name, value string) string {
+	return "pg_catalog.set_config(" + quoteLiteral(name) + "," + quoteLiteral(value) + ",false)"
 }
 
 // quoteName quotes a setting's name, whose dots are part of the grammar.

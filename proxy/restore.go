@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/penstock/penstock/internal/sqlscan"
@@ -61,7 +60,7 @@ func (d *digester) letGo() {
 func (s *session) restoreNow(l *link) {
 	var calls []string
 	for name, value := range l.restore.names.All {
-		calls = append(calls, fmt.Sprintf("pg_catalog.set_config(%s,%s,false)", quoteLiteral(name), quoteLiteral(value)))
+		calls = append(calls, setConfig(name, value))
 		if extra, unreported := s.startExtra.Get(name); unreported {
 			s.extra = s.extra.With(name, extra)
 			l.conn.Extra = l.conn.Extra.With(name, extra)

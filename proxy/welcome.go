@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -181,7 +180,7 @@ func inquirySQL(c *pool.Conn, asked pool.Settings) string {
 	b.WriteString(";SELECT 1")
 	sep := ";SELECT "
 	for name, value := range asked.All {
-		fmt.Fprintf(&b, "%spg_catalog.set_config(%s,%s,false)", sep, quoteLiteral(name), quoteLiteral(value))
+		b.WriteString(sep + setConfig(name, value))
 		sep = ","
 	}
 	return b.String()
