@@ -124,8 +124,7 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 	told := l.fatal || l.remain > 0
 	lost := s.lostError(l, cause)
 	answer, skip := lostAnswer(l, lost)
-	s.undo(l, 0, false)
-	l.replies.cut(0)
+	s.undo(l, l.replies.len(), false)
 	s.rested()
 	s.unlink(l)
 	s.skipToSync = s.skipToSync || usable && skip

@@ -236,11 +236,12 @@ func (m *composer) query(frame, body []byte) {
 	e := effectOf(body)
 	r.effect, r.name = e.Kind, strings.Clone(e.Name) // the text is gone when the buffer is
 	if s.mode != modeSession {
-		s.unnamed, l.unnamed = nil, nil
-		s.parses++ // an undone Parse of before must not bring it back
 		if r.effect == sqlscan.Deallocate && m.deallocate(frame, r) {
+			s.unnamed = slot{}
 			return
 		}
+		r.unnamed = true
+		s.changeUnnamed(l, nil, true)
 	}
 	l.replies.push(r)
 	m.keep(len(frame))

@@ -95,9 +95,12 @@ func (d *digester) bytes() []byte {
 }
 
 // inserts emits the replies at the head of the queue that the server does not
-// send.
+// send. Behind the server's FATAL comes nothing.
 func (d *digester) inserts() {
 	l := d.l
+	if l.fatal {
+		return
+	}
 	for r := l.replies.first(); r != nil; r = l.replies.first() {
 		if r.kind == replyCopyEnd {
 			l.replies.pop()
@@ -157,7 +160,7 @@ func (d *digester) reply(typ byte, body []byte) (keep bool, err error) {
 	case wire.EmptyQueryResponse, wire.PortalSuspended, wire.RowDescription:
 		d.popUnless(r, replyQuery)
 	case wire.ParseComplete, wire.BindComplete, wire.CloseComplete, wire.NoData:
-		l.replies.pop()
+		d.s.pop(l, false)
 	case wire.CopyInResponse:
 		d.copyIn(r)
 	case wire.DataRow:
@@ -215,7 +218,7 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	l.copyIn, l.committed = false, false
 	keep = r.action != skip
 	asked := l.changes.asking
-	l.replies.pop()
+	s.pop(l, false)
 	if l.ddl && status == 'I' {
 		l.ddl = false
 		s.srv.schemaChanged() // it was invisible to others until now
@@ -314,14 +317,7 @@ func (d *digester) error(r *reply, body []byte) (keep bool, err error) {
 func (d *digester) skipToSync() {
 	l := d.l
 	n := l.replies.untilSync()
-	rest := replies{ring: l.replies.ring, head: l.replies.head, n: n}
-	kept := l.replies
-	l.replies = rest
-	d.s.undo(l, 0, true)
-	l.replies = kept
-	for range n {
-		l.replies.pop()
-	}
+	d.s.undo(l, n, true)
 	if l.replies.len() == 0 {
 		l.deaf = true // the Sync is still to come
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/penstock/penstock/internal/sqlscan"
@@ -81,14 +82,13 @@ func (m *composer) prepare(r reply) {
 // comes when another server connection is linked.
 func (m *composer) parseUnnamed(frame, rest []byte) {
 	s, l := m.s, m.l
-	st := s.unnamed
+	st := s.unnamed.next
 	if st == nil || st.body != string(rest) {
 		st = s.srv.statements.statement(rest)
 	}
 	l.conn.Counters.Parsed(false, true)
-	s.parses++
-	l.replies.push(reply{kind: replyParse, stmt: st, unnamed: true, prev: s.unnamed, parse: s.parses})
-	s.unnamed, l.unnamed = st, st
+	l.replies.push(reply{kind: replyParse, stmt: st, unnamed: true})
+	s.changeUnnamed(l, st, true)
 	m.keep(len(frame))
 }
 
@@ -157,24 +157,26 @@ func (m *composer) bind(frame, body []byte) {
 func (m *composer) resolve(name []byte) (*Statement, string) {
 	s, l := m.s, m.l
 	if len(name) == 0 {
-		st := s.unnamed
+		st := s.unnamed.next
 		switch {
-		case st == l.unnamed && st != nil:
+		case st == l.unnamed.next && st != nil:
 		case st != nil:
 			m.run()
 			m.out = st.appendParse(m.out, "")
 			l.replies.push(reply{kind: replyParse, action: skip, stmt: st, unnamed: true})
-			l.unnamed = st
+			s.changeUnnamed(l, st, false)
 		default:
 			// Not another session's: 26000 is due.
 			m.run()
 			m.out = wire.AppendClose(m.out, "")
-			l.replies.push(reply{kind: replyClose, action: skip})
+			l.replies.push(reply{kind: replyClose, action: skip, unnamed: true})
+			s.changeUnnamed(l, nil, false)
 		}
 		return st, ""
 	}
 	mine, ok := s.statements[string(name)]
 	if !ok {
+		m.vacate(safeName(string(name)))
 		return nil, safeName(string(name))
 	}
 	st := mine.Statement
@@ -189,6 +191,17 @@ func (m *composer) resolve(name []byte) (*Statement, string) {
 	}
 	m.prepare(reply{kind: replyParse, action: skip, stmt: st})
 	return st, st.name
+}
+
+// vacate drops what parseTaken has left on the server under a client's name,
+// since an open transaction keeps forgetTaken from doing it.
+func (m *composer) vacate(name string) {
+	if !slices.Contains(m.l.taken, name) {
+		return
+	}
+	m.run()
+	m.out = wire.AppendClose(m.out, name)
+	m.l.replies.push(reply{kind: replyClose, action: skip})
 }
 
 // describe notes a Describe and renames the statement in it.
@@ -226,8 +239,8 @@ func (m *composer) close(frame, body []byte) {
 	if s.mode != modeSession && len(body) > 1 && body[0] == 'S' {
 		if name, rest, ok := wire.CString(body[1:]); ok && len(rest) == 0 {
 			if len(name) == 0 {
-				s.unnamed, l.unnamed = nil, nil
-				s.parses++
+				r.unnamed = true
+				s.changeUnnamed(l, nil, true)
 			} else {
 				if _, known := s.statements[string(name)]; !known && s.pinned != "" {
 					// It may be one of PREPARE.
@@ -251,7 +264,7 @@ func (m *composer) close(frame, body []byte) {
 // closeStatement forgets a statement of the session and returns it. mu is held.
 func (s *session) closeStatement(name string) *Statement {
 	if name == "" {
-		s.unnamed = nil
+		s.unnamed = slot{}
 		return nil
 	}
 	st := s.statements[name].Statement
@@ -282,24 +295,39 @@ func (m *composer) deallocate(frame []byte, r reply) bool {
 		return false
 	}
 	r.action, r.stmt = insert, s.closeStatement(r.name)
-	l.replies.push(r)
 	m.drop(len(frame))
+	if r.kind == replyQuery && l.conn.TxStatus == 'T' {
+		// It would have run in the unnamed portal, and so dropped the one before.
+		m.out = wire.AppendEmpty(appendNamed(m.out, wire.Close, "P", ""), wire.Sync)
+		l.replies.push(reply{kind: replyClose, action: skip})
+		l.replies.push(reply{kind: replySync, action: skip})
+	}
+	l.replies.push(r)
 	return true
 }
 
-// undo takes back what the queue's entries from i on have changed in the
-// session and on the connection, newest first. failed says that the first of
-// them is the one that the server refused, and not only skipped. mu is held.
-func (s *session) undo(l *link, i int, failed bool) {
-	for k := l.replies.len() - 1; k >= i; k-- {
-		s.undoOne(l, l.replies.at(k), failed && k == i)
+// undo takes back what the first n entries of the queue have changed in the
+// session and on the connection, newest first, and drops them: the server has
+// not carried them out. failed says that it has refused the first of them, and
+// only discarded the rest. mu is held.
+func (s *session) undo(l *link, n int, failed bool) {
+	for k := n - 1; k >= 0; k-- {
+		s.undoOne(l, l.replies.at(k))
 	}
+	for i := range n {
+		if i == 0 && failed {
+			s.pop(l, true)
+		} else {
+			l.replies.pop()
+		}
+	}
+	s.predictUnnamed(l)
 }
 
-func (s *session) undoOne(l *link, r *reply, failed bool) {
+func (s *session) undoOne(l *link, r *reply) {
 	switch r.kind {
 	case replyParse:
-		s.undoParse(l, r, failed)
+		s.undoParse(l, r)
 	case replyClose:
 		switch {
 		case r.action == insert && r.stmt != nil:
@@ -315,26 +343,14 @@ func (s *session) undoOne(l *link, r *reply, failed bool) {
 	}
 }
 
-func (s *session) undoParse(l *link, r *reply, failed bool) {
-	if r.stmt == nil {
+func (s *session) undoParse(l *link, r *reply) {
+	if r.stmt == nil || r.unnamed {
 		return
 	}
 	if r.name != "" && s.statements[r.name].Statement == r.stmt {
 		delete(s.statements, r.name)
 	}
-	switch {
-	case r.unnamed && r.action == forward: // the client's own
-		l.unnamed = nil
-		if s.parses == r.parse { // else it has been replaced since
-			s.unnamed = r.prev
-			s.parses--
-			if failed {
-				s.unnamed = nil // postgres.c, exec_parse_message drops it first
-			}
-		}
-	case r.unnamed:
-		l.unnamed = nil
-	case r.action != insert:
+	if r.action != insert {
 		l.prepared.remove(r.stmt)
 	}
 }

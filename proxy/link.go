@@ -28,7 +28,7 @@ type link struct {
 	deaf      bool // after an error the server discards until a Sync that is still to come
 	mixed     bool // a Query came in the middle of an extended batch
 	prepared  prepared
-	unnamed   *Statement // in the server's unnamed slot; nil: unknown or none
+	unnamed   slot // the server's; nil: unknown or none
 	bound     boundPortal
 	prefix    []byte // settings to send in front of the next message
 	announce  []byte // ParameterStatus frames due to the client
@@ -175,8 +175,7 @@ func (s *session) match(l *link) {
 		return
 	}
 	c.Extra = s.extra
-	l.unnamed = nil // a simple query drops it
-	l.replies.push(reply{kind: replyQuery, action: skip})
+	s.pushOurs(l)
 	l.prefix = wire.AppendString(l.prefix[:0], wire.Query, strings.Join(sql, ";"))
 }
 
@@ -222,9 +221,14 @@ func quoteLiteral(v string) string {
 // inject sends a query of ours to a server that waits for one. mu is held:
 // the server has nothing else to do than to take it.
 func (s *session) inject(l *link, sql string) {
-	l.unnamed = nil
-	l.replies.push(reply{kind: replyQuery, action: skip})
+	s.pushOurs(l)
 	s.injectBytes(l, wire.AppendString(nil, wire.Query, sql))
+}
+
+// pushOurs notes a simple query of ours, which drops the unnamed statement.
+func (s *session) pushOurs(l *link) {
+	l.replies.push(reply{kind: replyQuery, action: skip, unnamed: true})
+	s.changeUnnamed(l, nil, false)
 }
 
 // injectBytes sends bytes whose replies have been noted. A failure shows in

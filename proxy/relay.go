@@ -295,8 +295,7 @@ func (s *session) sendFailed(l *link, unsent bool, used int, cause error) (int, 
 		return used, nil
 	}
 	s.pass, s.large = 0, nil
-	s.undo(l, 0, false)
-	l.replies.cut(0)
+	s.undo(l, l.replies.len(), false)
 	s.unlink(l)
 	s.mu.Unlock()
 	l.conn.Destroy(cause)

@@ -31,10 +31,8 @@ type reply struct {
 	kind    replyKind
 	action  action
 	effect  sqlscan.Kind // of the text that runs
-	unnamed bool         // Parse of the unnamed statement
+	unnamed bool         // it leaves stmt in the unnamed slot
 	stmt    *Statement   // Parse, Bind, Close: the statement meant
-	prev    *Statement   // Parse of the unnamed statement: the one it replaces
-	parse   uint32       // and its number
 	name    string       // Parse, Close: the client's name; Query, Execute: the setting that effect means
 }
 
@@ -161,7 +159,7 @@ func (q *replies) unsure(name string, st *Statement) bool {
 // unsureUnnamed says the same of the unnamed statement.
 func (q *replies) unsureUnnamed() bool {
 	for i := range q.cycles() {
-		if r := q.at(i); r.kind == replyParse && r.unnamed {
+		if q.at(i).unnamed {
 			return true
 		}
 	}

@@ -81,8 +81,7 @@ type session struct {
 	vars       pool.Settings
 	extra      pool.Settings
 	statements map[string]named
-	unnamed    *Statement
-	parses     uint32        // of the unnamed statement, counted
+	unnamed    slot
 	resting    chan struct{} // closed when everything is answered; nil: nobody waits
 	leaving    bool          // run rests because the client has said goodbye
 	ending     *pgerr.Error  // what to tell the client at the end, if anything

@@ -142,7 +142,7 @@ func inquire(p *pool.Pool, asked pool.Settings) (welcomed, error) {
 	}
 	l := linkOf(c)
 	sql := inquirySQL(c, asked)
-	l.unnamed = nil
+	l.unnamed = slot{}
 	if _, err := c.Write(wire.AppendString(nil, wire.Query, sql)); err != nil {
 		c.Destroy(err)
 		return welcomed{}, err

@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -18,9 +17,6 @@ func TestCrossTalk(t *testing.T) {
 }
 
 func crossTalk(t *testing.T, name string, messages int64, killEvery time.Duration) {
-	if os.Getenv("PENSTOCK_SOAK") == "" {
-		t.Skip("it still finds bugs, docs/status.md says which: run it with PENSTOCK_SOAK=1m until it is clean")
-	}
 	pg := postgres(t)
 	p := startPenstock(t, options{
 		primary: pg.Addr(), size: 4,

@@ -244,6 +244,9 @@ func (p *player) read() error {
 			p.dropCycle()
 			continue
 		case msg.typ == wire.ErrorResponse && p.accept(msg):
+			if strings.HasPrefix(msg.text(), "FATAL") {
+				return p.lastWord()
+			}
 			return errLost
 		}
 		kind := "unexpected"
@@ -274,18 +277,21 @@ func (p *player) accept(msg message) bool {
 		return false
 	}
 	p.stage.lost.Add(1)
-	if !strings.HasPrefix(msg.text(), "FATAL") {
-		return true
-	}
-	// A FATAL is the last word.
+	return true
+}
+
+// lastWord checks that nothing but another error comes behind a FATAL.
+func (p *player) lastWord() error {
 	for {
 		msg, err := p.in.next(hangTime)
-		if err != nil {
+		switch {
+		case isTimeout(err):
+			return fmt.Errorf("HANG: the connection stays open after FATAL: %w", err)
+		case err != nil:
 			p.conn.Close()
-			return !isTimeout(err)
-		}
-		if msg.typ != wire.ErrorResponse {
-			return false
+			return errLost
+		case msg.typ != wire.ErrorResponse:
+			return fmt.Errorf("after FATAL: %v", msg)
 		}
 	}
 }
