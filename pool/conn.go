@@ -36,6 +36,10 @@ type Conn struct {
 
 	sink atomic.Pointer[Sink] // nil while not linked
 
+	// Standby says that the server has called itself a standby. It is false
+	// where Config.Role is nil, and before PostgreSQL 14.
+	Standby atomic.Bool
+
 	// Guarded by Pool.mu.
 	state       connState
 	cancels     int // cancel requests under way
@@ -179,8 +183,27 @@ func (c *Conn) Reported(body []byte) (name, value string) {
 	}
 	v, _, _ := wire.CString(rest)
 	name, value = string(n), string(v)
+	if role := c.pool.Config().Role; role != nil && name == hotStandby {
+		c.Standby.Store(value == "on")
+		role(value == "on")
+		return name, value
+	}
 	c.Vars = c.Vars.With(name, value)
 	return name, value
+}
+
+// hotStandby is the setting by which a server says that it is a standby.
+const hotStandby = "in_hot_standby"
+
+// takeRole takes the server's role out of what it reports at login.
+func (c *Conn) takeRole(role func(standby bool)) {
+	value, ok := c.Vars.Get(hotStandby)
+	if role == nil || !ok {
+		return
+	}
+	c.Vars = c.Vars.Without(hotStandby)
+	c.Standby.Store(value == "on")
+	role(value == "on")
 }
 
 // errorText is the message field of an ErrorResponse.

@@ -129,6 +129,7 @@ func (p *Pool) dial(generation uint64) {
 	}
 	p.backoff = backoff{}
 	c := p.newConn(cfg, login, generation)
+	c.takeRole(cfg.Role)
 	p.welcome = c.Vars
 	p.add(c)
 	go c.readLoop()

@@ -29,6 +29,12 @@ type Config struct {
 	CancelTimeout    time.Duration
 	Dial             Dialer
 	DialID           string // differs when Dial leads elsewhere: open connections are then replaced
+
+	// Role is told whether the server is a standby, as each connection reports
+	// it at login and on promotion (in_hot_standby, from PostgreSQL 14 on), and
+	// the connections' Vars do not hold it then. Nil: it is a setting like
+	// others. It must return at once and take no lock of a pool's caller.
+	Role func(standby bool)
 }
 
 // connState tells which of a pool's lists a connection is in.
@@ -111,7 +117,7 @@ func (p *Pool) TryAcquire(w *Waiter) *Conn {
 
 // takeIdle links the connection that was released last. mu is held.
 func (p *Pool) takeIdle(w *Waiter) *Conn {
-	if len(p.idle) == 0 || p.waiters.n > 0 || p.paused || w.barred != nil {
+	if len(p.idle) == 0 || p.waiters.n > 0 || p.paused || w.refused() != nil {
 		return nil
 	}
 	c := p.idle[len(p.idle)-1]
@@ -129,7 +135,7 @@ func (p *Pool) Acquire(w *Waiter) (*Conn, error) {
 		p.mu.Unlock()
 		return c, nil
 	}
-	err := w.barred
+	err := w.refused()
 	if err == nil {
 		err = p.refusal(time.Now())
 	}
@@ -159,15 +165,6 @@ func (p *Pool) refusal(now time.Time) error {
 		return p.backoff.refusal(p.key.Database, now)
 	}
 	return nil
-}
-
-// Bar ends w's wait with err, or else its next attempt to acquire: a session
-// that is being ended gets no connection any more.
-func (p *Pool) Bar(w *Waiter, err error) {
-	p.mu.Lock()
-	w.barred = err
-	p.mu.Unlock()
-	p.StopWait(w, err)
 }
 
 // StopWait ends w's wait with err. It returns false if w does not wait, or has

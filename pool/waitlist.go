@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Sink is what a session gives to receive the replies of its connection.
 type Sink interface {
@@ -23,6 +26,8 @@ type Waiter struct {
 	// Owned by the goroutine in Acquire.
 	granted chan struct{}
 
+	barred atomic.Pointer[error] // by Bar: it gets no connection any more
+
 	// Guarded by Pool.mu while in the list; owned by the waiting goroutine
 	// again when granted has been received.
 	pool       *Pool
@@ -30,11 +35,23 @@ type Waiter struct {
 	since      time.Time
 	conn       *Conn
 	err        error
-	barred     error // by Bar: it gets no connection any more
 }
 
 // Init names the sink to which acquired connections are linked.
 func (w *Waiter) Init(s Sink) { w.sink = s }
+
+// Bar has w's next attempts to acquire fail with err, in any pool: a session
+// that is being ended gets no connection any more. A wait that has begun is
+// ended by StopWait of its pool, after Bar.
+func (w *Waiter) Bar(err error) { w.barred.Store(&err) }
+
+// refused is what Bar has said, nil for nothing.
+func (w *Waiter) refused() error {
+	if err := w.barred.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // waitlist is a strict first-in, first-out list of waiters.
 type waitlist struct {

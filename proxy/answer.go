@@ -23,7 +23,7 @@ func (s *session) Receive(c *pool.Conn, b *pool.Buffer) error {
 	d := digester{s: s, l: l, p: b.Bytes(), out: append(l.out[:0], l.announce...)}
 	l.announce = l.announce[:0]
 	err := d.digest()
-	s.deliver(l, d.bytes(), err == nil)
+	s.deliver(l, l.hold(d.bytes()), err == nil)
 	b.Consume(d.pos)
 	return err
 }
@@ -73,6 +73,7 @@ func (s *session) deliver(l *link, out []byte, settle bool) {
 		released = s.settle(l)
 	}
 	deaf := s.phase == phaseGone
+	again := s.route != nil && s.route.again != nil
 	if !deaf {
 		l.conn.Counters.Sent(len(out))
 	}
@@ -85,6 +86,9 @@ func (s *session) deliver(l *link, out []byte, settle bool) {
 	s.writing.Unlock()
 	if released {
 		l.conn.Release()
+	}
+	if again {
+		s.client.Kick() // Woken runs the cycle elsewhere
 	}
 }
 
@@ -103,7 +107,7 @@ func (s *session) catchUp(l *link) {
 	if l.remain == 0 {
 		d := digester{s: s, l: l}
 		err = d.digest() // of nothing: only inserts
-		out = d.out
+		out = l.hold(d.out)
 	}
 	s.deliver(l, out, err == nil)
 	if err != nil {
@@ -120,7 +124,15 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 		s.mu.Unlock()
 		return
 	}
-	gone, usable := s.phase == phaseGone, s.pinned == "" && c.TxStatus == 'I' && l.remain == 0 && !l.fatal
+	if l.attempt.armed && s.phase != phaseGone && s.route.heals(l, "", "") {
+		s.undo(l, l.replies.len(), false)
+		s.rerun(l)
+		s.rested()
+		s.mu.Unlock()
+		s.client.Kick()
+		return
+	}
+	gone, usable := s.phase == phaseGone, s.pinned == "" && c.TxStatus == 'I' && l.remain == 0 && !l.fatal && !l.begun
 	told := l.fatal || l.remain > 0
 	lost := s.lostError(l, cause)
 	answer, skip := lostAnswer(l, lost)

@@ -238,6 +238,9 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	}
 	now := s.srv.clock()
 	l.conn.Counters.Query(now - s.since)
+	if s.route != nil {
+		s.route.noteReady(l, status, now-s.since)
+	}
 	s.since = now
 	if status == 'I' {
 		l.conn.Counters.Xact(now - s.xactSince)
@@ -288,11 +291,14 @@ func (d *digester) error(r *reply, body []byte) (keep bool, err error) {
 	f := errorFields(body)
 	if f.severity == "FATAL" || f.severity == "PANIC" {
 		l.fatal = true
-		return true, nil
+		return !l.attempt.armed, nil
 	}
 	l.copyIn = false
 	if r == nil {
 		return false, fmt.Errorf("server sent an error that answers nothing: %q", f.message)
+	}
+	if d.fails(f) {
+		return false, nil
 	}
 	if l.restore.held {
 		d.letGo()

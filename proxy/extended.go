@@ -44,6 +44,9 @@ func (m *composer) parse(frame, body []byte) {
 		s.statements = map[string]named{}
 	}
 	s.statements[r.name] = named{st, s.srv.schema.Load()}
+	if l.attempt.armed {
+		l.attempt.parsed = append(l.attempt.parsed, r.name)
+	}
 	m.drop(len(frame))
 	// In an aborted transaction, or where the answers outstanding may abort it,
 	// the server must see it to refuse it, and to accept a ROLLBACK. After a change of the schema what is prepared may be stale.

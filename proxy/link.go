@@ -4,10 +4,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/penstock/penstock/internal/sqlscan"
 	"github.com/penstock/penstock/internal/wire"
 	"github.com/penstock/penstock/pool"
+	"github.com/penstock/penstock/router"
 )
 
 // link is what the proxy knows of one server connection. It lives as long as
@@ -39,6 +41,12 @@ type link struct {
 	ddl       bool     // the transaction has changed the schema
 	rolled    bool     // recycling has sent ROLLBACK
 	taken     []string // statements on the server under clients' names, to be closed
+	attempt   attempt
+	host      int           // of the session's cluster
+	replica   bool          // it was chosen as a replica
+	took      time.Duration // by the last cycle there, 0: none is over
+	writes    bool          // what is sent may write
+	begun     bool          // a BEGIN of the session's was sent in front of its first statement
 
 	// Owned by the connection's readLoop, under the same mu.
 	remain int    // bytes of a large frame still to come
@@ -73,16 +81,31 @@ func linkOf(c *pool.Conn) *link {
 	return l
 }
 
-// acquire links a server connection. It is entered with mu held and returns
-// with it held, or fails with mu not held. Only run calls it.
+// acquire links a server connection where there is one host to link to, or
+// where only the primary will do. It is entered with mu held and returns with
+// it held, or fails with mu not held. Only run calls it.
 func (s *session) acquire() (*link, error) {
+	if s.route == nil {
+		return s.acquireFrom(s.pool)
+	}
+	l, err := s.acquireFor(&router.Decision{Target: router.TargetPrimary, Reason: router.ReasonNotUnderstood})
+	if err == nil {
+		l.writes = true
+		s.prefixBegin(l)
+	}
+	return l, err
+}
+
+// acquireFrom links a server connection of a pool, like acquire.
+func (s *session) acquireFrom(p *pool.Pool) (*link, error) {
 	s.since = s.srv.clock()
-	c := s.pool.TryAcquire(&s.waiter)
+	s.pool = p
+	c := p.TryAcquire(&s.waiter)
 	if c == nil {
 		s.phase = phaseWaiting
 		s.mu.Unlock()
 		var err error
-		c, err = s.pool.Acquire(&s.waiter)
+		c, err = p.Acquire(&s.waiter)
 		s.mu.Lock()
 		if err != nil {
 			s.phase = phaseIdle
@@ -110,6 +133,11 @@ func (s *session) unlink(l *link) {
 	l.bound = boundPortal{}
 	l.rolled = false
 	l.open, l.deaf, l.copyIn, l.committed = false, false, false, false
+	if l.replica && s.route != nil {
+		s.route.cluster.Finish(l.host, l.took, l.took == 0)
+	}
+	l.replica, l.writes, l.begun = false, false, false
+	l.attempt.reset()
 	if l.mixed {
 		l.conn.Retire()
 	}

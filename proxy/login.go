@@ -15,12 +15,15 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/penstock/penstock/internal/admin"
 	"github.com/penstock/penstock/internal/pgerr"
 	"github.com/penstock/penstock/internal/wire"
+	"github.com/penstock/penstock/pool"
 )
 
 // startup is a connection until its login is over. It dies with login; the
@@ -302,12 +305,20 @@ func (st *startup) welcome() error {
 	case s.isDisabled(st.database):
 		return pgerr.Disabled(st.database)
 	}
-	p, err := s.poolFor(st.database, st.user)
+	r, err := s.newRoute(st.database, startSettings(st.params))
+	if err != nil {
+		return err
+	}
+	host := 0
+	if r != nil {
+		host, _ = r.cluster.Primary()
+	}
+	p, err := s.poolOfHost(st.database, st.user, max(host, 0))
 	if err != nil {
 		return err
 	}
 	ss := &session{
-		srv: s, client: wire.NewConn(st.conn), database: st.database, user: st.user, mode: modeOf(d.Pool.Mode), pool: p,
+		srv: s, client: wire.NewConn(st.conn), database: st.database, user: st.user, mode: modeOf(d.Pool.Mode), pool: p, route: r,
 		connectedAt: time.Now(), since: s.clock(),
 	}
 	ss.waiter.Init(ss)
@@ -322,6 +333,23 @@ func (st *startup) welcome() error {
 	}
 	st.session = ss
 	return nil
+}
+
+// reportsRole says whether a server of that version reports in_hot_standby:
+// from PostgreSQL 14 on.
+func reportsRole(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= 14
+}
+
+// startSettings are the startup parameters as they were written.
+func startSettings(params []wire.Param) pool.Settings {
+	var start pool.Settings
+	for _, p := range params {
+		start = start.With(strings.ToLower(p.Name), p.Value)
+	}
+	return start
 }
 
 // keySize is the length of a cancel key: 4 bytes, or 32 from protocol 3.2 on.
@@ -343,6 +371,9 @@ func (st *startup) greet() error {
 	msg := append(make([]byte, 0, 1024), authOK()...)
 	for name, value := range ss.vars.All {
 		msg = wire.AppendParameterStatus(msg, name, value)
+	}
+	if version, _ := ss.vars.Get("server_version"); ss.route != nil && reportsRole(version) {
+		msg = wire.AppendParameterStatus(msg, "in_hot_standby", "off")
 	}
 	msg = wire.AppendFrame(msg, wire.BackendKeyData, binary.BigEndian.AppendUint32(nil, uint32(ss.id)), ss.key)
 	msg = wire.AppendReady(msg, 'I')

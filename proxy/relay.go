@@ -51,8 +51,17 @@ func (s *session) take(p []byte) (used int, err error) {
 		s.mu.Unlock()
 		return 0, errAgain
 	}
-	if s.link != nil && !s.skipToSync {
-		return s.send(s.link, p)
+	if s.route != nil && s.route.again != nil {
+		if err := s.runAgain(); err != nil {
+			return 0, err
+		}
+		return 0, errAgain
+	}
+	if l := s.link; l != nil && !s.skipToSync {
+		if l.replica || l.attempt.single {
+			return s.takeBehind(l, p)
+		}
+		return s.send(l, p)
 	}
 	if !ok {
 		s.mu.Unlock()
@@ -61,6 +70,9 @@ func (s *session) take(p []byte) (used int, err error) {
 	if s.skipToSync || !needsServer(h, p) {
 		s.mu.Unlock()
 		return s.takeLocally(h, p)
+	}
+	if s.route != nil && s.mode != modeSession {
+		return s.takeRouted(h, p)
 	}
 	l, err := s.acquire()
 	if err != nil {
@@ -124,7 +136,7 @@ func (s *session) skipFrame(h wire.Header, p []byte) (used int, err error) {
 		s.mu.Lock()
 		s.skipToSync = false
 		s.mu.Unlock()
-		return h.Total(), s.say(wire.AppendReady(nil, 'I'))
+		return h.Total(), s.say(wire.AppendReady(nil, s.idleStatus()))
 	case wire.Terminate:
 		return 0, errTerminate
 	}
@@ -142,7 +154,7 @@ func (s *session) local(h wire.Header, p []byte) (used int, done bool, err error
 		if h.Type == wire.Flush {
 			return h.Total(), true, nil
 		}
-		return h.Total(), true, s.say(wire.AppendReady(nil, 'I'))
+		return h.Total(), true, s.say(wire.AppendReady(nil, s.idleStatus()))
 	case wire.CopyData, wire.CopyDone, wire.CopyFail:
 		// Left over from a COPY that has failed: PostgreSQL ignores them too.
 		s.discard = h.Total()
@@ -174,15 +186,13 @@ func partial(h wire.Header, p []byte) bool {
 // refuse tells the client that its request cannot be carried to a server. The
 // session stays usable unless the error is FATAL.
 func (s *session) refuse(h wire.Header, cause error) (used int, err error) {
-	e := pgerr.From(cause)
-	var known *pgerr.Error
-	if !errors.As(cause, &known) || e.Severity == pgerr.SeverityFatal {
-		return 0, cause
+	answer, err := ourError(cause)
+	if err != nil {
+		return 0, err
 	}
 	s.discard = h.Total()
-	answer := e.Append(nil)
 	if h.Type == wire.Query || h.Type == wire.FunctionCall {
-		answer = wire.AppendReady(answer, 'I')
+		answer = wire.AppendReady(answer, s.idleStatus())
 	} else {
 		s.mu.Lock()
 		s.skipToSync = true
@@ -193,6 +203,32 @@ func (s *session) refuse(h wire.Header, cause error) (used int, err error) {
 	}
 	return 0, errAgain
 }
+
+// ourError is the ErrorResponse for an error that leaves the session usable.
+// One that does not is returned as an error.
+func ourError(cause error) ([]byte, error) {
+	e := pgerr.From(cause)
+	var known *pgerr.Error
+	if !errors.As(cause, &known) || e.Severity == pgerr.SeverityFatal {
+		return nil, cause
+	}
+	return e.Append(nil), nil
+}
+
+// idleStatus is the transaction status that the client knows while no server
+// connection is linked. Only run calls it.
+func (s *session) idleStatus() byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun() {
+		return 'T'
+	}
+	return 'I'
+}
+
+// begun says whether the client is in a transaction that no server has seen.
+// mu is held.
+func (s *session) begun() bool { return s.route != nil && s.route.begin != "" }
 
 // takeLarge gathers a Parse that is larger than a buffer.
 func (s *session) takeLarge(p []byte) (used int, err error) {
@@ -227,7 +263,7 @@ func (s *session) takeLarge(p []byte) (used int, err error) {
 func (s *session) send(l *link, p []byte) (used int, err error) {
 	fresh := l.replies.len()
 	if len(l.prefix) > 0 {
-		fresh-- // the prefix is noted already
+		fresh = 0 // the prefix is noted already
 	}
 	idle := fresh == 0 && l.conn.TxStatus == 'I'
 	m := composer{s: s, l: l, p: p, out: append(l.in[:0], l.prefix...)}

@@ -57,6 +57,7 @@ type Server struct {
 	welcomes   *welcomes
 	logins     *logins
 	parker     *parker
+	clusters   *clusters
 	done       chan struct{}
 	stopped    chan struct{}
 
@@ -89,7 +90,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		log: o.Log, version: o.Version, epoch: now, mock: mock, reload: o.Reload, stop: o.Stop,
 		statements: newRegistry(), pools: pool.NewSet(o.Log), averages: stats.NewAverages(stats.Period, now),
-		welcomes: newWelcomes(), logins: newLogins(), parker: newParker(), done: make(chan struct{}), stopped: make(chan struct{}),
+		welcomes: newWelcomes(), logins: newLogins(), parker: newParker(), clusters: newClusters(), done: make(chan struct{}), stopped: make(chan struct{}),
 		sessions: map[int64]*session{}, listeners: map[net.Listener]struct{}{},
 		paused: map[string]bool{}, disabled: map[string]bool{}, accepting: make(chan struct{}),
 	}
@@ -122,8 +123,9 @@ func (s *Server) Apply(cfg *config.Config, users *auth.Users, tlsConfig *tls.Con
 		return err
 	}
 	s.welcomes.clear()
+	s.applyClusters()
 	s.pools.Apply(func(k pool.Key) *pool.Config {
-		c, err := s.poolConfig(k.Database, k.User)
+		c, err := s.poolConfig(k)
 		if err != nil {
 			return nil
 		}
@@ -263,7 +265,7 @@ func (s *Server) StopAccepting() {
 func (s *Server) endIdle(e *pgerr.Error) {
 	for _, ss := range s.all() {
 		ss.mu.Lock()
-		idle := ss.phase == phaseIdle || ss.phase == phaseActive && ss.pinned != "" && ss.link != nil && ss.link.quiet()
+		idle := ss.phase == phaseIdle && !ss.begun() || ss.phase == phaseActive && ss.pinned != "" && ss.link != nil && ss.link.quiet()
 		ss.mu.Unlock()
 		if idle {
 			ss.end(e)
@@ -283,6 +285,7 @@ func (s *Server) Close() {
 		time.Sleep(5 * time.Millisecond)
 	}
 	s.pools.Close()
+	s.closeClusters()
 }
 
 // quiet says whether a linked connection has nothing to do. The session's mu
@@ -325,7 +328,7 @@ func (s *Server) sweep(now time.Time) {
 		case ss.parked.Load():
 		case ss.isBlocked():
 			if ss.client.PeerClosed() { // nobody is in Pump to see it
-				ss.pool.StopWait(&ss.waiter, pool.ErrWaitStopped)
+				ss.stopWait(pool.ErrWaitStopped)
 				ss.kill()
 			}
 		case ss.client.EOFPending():
@@ -362,7 +365,7 @@ func (s *session) checkTimeouts(now time.Duration) {
 	s.mu.Lock()
 	l, phase, lasted, xact := s.link, s.phase, now-s.since, now-s.xactSince
 	busy := l != nil && l.replies.len() > 0
-	inXact := l != nil && l.conn.TxStatus != 'I'
+	inXact := l != nil && l.conn.TxStatus != 'I' || s.begun()
 	cancel := busy && over(lasted, cfg.QueryTimeout) && phase == phaseActive
 	if phase == phaseGone && busy && l.replies.ofClient() && l.replies.cycles() <= 1 {
 		l.conn.Cancel() // the first may have come before the query
@@ -408,27 +411,29 @@ func (s *Server) database(name string) *config.Database {
 
 // poolFor returns the pool of a database and user, with its settings now.
 func (s *Server) poolFor(database, user string) (*pool.Pool, error) {
-	return s.pools.Pool(pool.Key{Database: database, User: user}, func() (*pool.Config, error) {
-		return s.poolConfig(database, user)
-	})
+	return s.poolOfHost(database, user, 0)
 }
 
 // poolConfig turns the configuration of a database into that of one pool.
-func (s *Server) poolConfig(database, user string) (*pool.Config, error) {
-	d := s.database(database)
-	if d == nil {
-		return nil, pgerr.UnknownDatabase(database)
+func (s *Server) poolConfig(k pool.Key) (*pool.Config, error) {
+	d, host := s.database(k.Database), hostIndex(k)
+	if d == nil || host > len(d.Replicas) {
+		return nil, pgerr.UnknownDatabase(k.Database)
 	}
-	server, err := s.serverLogin(d, database, user)
+	server, err := s.serverLogin(dsnOf(d, host), k.Database, k.User)
 	if err != nil {
-		return nil, fmt.Errorf("server of database %q: %w", database, err)
+		return nil, fmt.Errorf("server of database %q: %w", k.Database, err)
 	}
 	p := d.Pool
-	return &pool.Config{
+	c := &pool.Config{
 		Mode: p.Mode, Size: p.Size, MinSize: p.MinSize, ReserveSize: p.ReserveSize, ReserveAfter: p.ReserveAfter,
 		MaxDatabase: p.MaxDBConnections, MaxUser: p.MaxUserConnections,
 		QueryWaitTimeout: p.QueryWaitTimeout, IdleTimeout: p.IdleTimeout, Lifetime: p.Lifetime,
 		ConnectTimeout: p.ConnectTimeout, CancelTimeout: p.CancelWaitTimeout,
-		Dial: pool.PostgreSQL(server), DialID: d.Primary + "\x00" + server.User + "\x00" + server.Password,
-	}, nil
+		Dial: pool.PostgreSQL(server), DialID: dsnOf(d, host) + "\x00" + server.User + "\x00" + server.Password,
+	}
+	if d.Routing.Enabled && len(d.Replicas) > 0 && modeOf(p.Mode) != modeSession {
+		c.Role = func(standby bool) { s.observe(k.Database, host, standby) }
+	}
+	return c, nil
 }

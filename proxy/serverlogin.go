@@ -5,22 +5,20 @@ import (
 	"regexp"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/penstock/penstock/internal/config"
 )
 
-// serverLogin is how we log in to the server of a database for a client's
-// user: as the user in the database's connection string where it names one,
+// serverLogin is how we log in to a server of a database for a client's
+// user: as the user in its connection string where it names one,
 // else as the client's user with the secret that we know.
-func (s *Server) serverLogin(d *config.Database, database, user string) (*pgconn.Config, error) {
-	cfg, err := pgconn.ParseConfig(d.Primary)
+func (s *Server) serverLogin(dsn, database, user string) (*pgconn.Config, error) {
+	cfg, err := pgconn.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
 	}
-	if !dsnNames(d.Primary, "dbname") {
+	if !dsnNames(dsn, "dbname") {
 		cfg.Database = database
 	}
-	if !dsnNames(d.Primary, "user") {
+	if !dsnNames(dsn, "user") {
 		cfg.User = user
 		if secret, ok := s.settings.Load().users.Lookup(user); ok {
 			if plain, ok := secret.Plain(); ok {
@@ -28,7 +26,7 @@ func (s *Server) serverLogin(d *config.Database, database, user string) (*pgconn
 			}
 		}
 	}
-	if !dsnNames(d.Primary, "application_name") {
+	if !dsnNames(dsn, "application_name") {
 		delete(cfg.RuntimeParams, "application_name") // from PGAPPNAME
 	}
 	return cfg, nil

@@ -53,10 +53,10 @@ type session struct {
 	database    string
 	user        string
 	mode        mode
-	pool        *pool.Pool
 	connectedAt time.Time
 	start       pool.Settings // settings asked for at startup, as they were written
 	startExtra  pool.Settings // those of them that servers do not report
+	route       *route        // nil: the database has one host
 
 	// Owned by run.
 	pass    int    // bytes of a large frame still to be forwarded
@@ -73,7 +73,8 @@ type session struct {
 	// mu guards the fields below and those of the link. No client I/O and no
 	// waiting happens under it; link.writing and Pool.mu may be taken.
 	mu         sync.Mutex
-	link       *link // nil while no server connection is linked
+	pool       *pool.Pool // the one that was used last
+	link       *link      // nil while no server connection is linked
 	phase      phase
 	pinned     pin
 	sending    bool // run is between noting replies and having sent the bytes
@@ -171,8 +172,17 @@ func (s *session) end(e *pgerr.Error) {
 		s.ending = e
 	}
 	s.mu.Unlock()
-	s.pool.Bar(&s.waiter, pool.ErrWaitStopped)
+	s.waiter.Bar(pool.ErrWaitStopped)
+	s.stopWait(pool.ErrWaitStopped)
 	s.kill()
+}
+
+// stopWait ends the wait for a server connection, if there is one.
+func (s *session) stopWait(why error) bool {
+	s.mu.Lock()
+	p := s.pool
+	s.mu.Unlock()
+	return p.StopWait(&s.waiter, why)
 }
 
 // say writes a message of ours to the client. session.run calls it while no
@@ -191,11 +201,14 @@ func (s *session) say(p []byte) error {
 // Like PostgreSQL it returns when the signal has been sent, for whoever asks
 // sends the next statement when the request's socket is closed.
 func (s *session) cancel() {
-	if s.pool.StopWait(&s.waiter, pgerr.Canceled()) {
+	if s.stopWait(pgerr.Canceled()) {
 		return
 	}
 	s.mu.Lock()
 	var c *pool.Conn
+	if s.link == nil && s.phase == phaseWaiting && s.route != nil {
+		s.route.canceled.Store(true)
+	}
 	if s.link != nil && s.link.replies.len() > 0 && s.phase != phaseGone {
 		c = s.link.conn
 		c.Cancel()

@@ -51,7 +51,11 @@ func (s *session) settle(l *link) (released bool) {
 	case s.pinned != "":
 		return false
 	}
-	s.unlink(l)
+	if l.attempt.failed {
+		s.rerun(l)
+	} else {
+		s.unlink(l)
+	}
 	return true
 }
 

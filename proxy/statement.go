@@ -22,6 +22,13 @@ type Statement struct {
 	name   string // on servers
 	body   string // of a Parse message behind the name: text, NUL, types
 	effect sqlscan.Effect
+	judged atomic.Pointer[judged] // what a router said of it last
+}
+
+// text is that of the statement, without the parameter types behind it.
+func (st *Statement) text() string {
+	text, _, _ := strings.Cut(st.body, "\x00")
+	return text
 }
 
 // named is a statement under a client's name, and the version of the schema

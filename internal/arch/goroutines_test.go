@@ -32,6 +32,11 @@ func goroutines() []goroutine {
 		{"pool", "Pool.dial"},
 		{"pool", "Conn.cancel"},
 		{"pool", "Set.janitor"},
+		{"router", "monitor.watch"},
+		{"router", "Cluster.readCatalog"},
+		{"router", "Cluster.announce"},
+		{"router", "Cluster.finishOver"},
+		{"proxy", "Server.retire"},
 		{"cmd/penstock", ""}, // the signal loop
 	}
 }

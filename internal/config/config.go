@@ -161,6 +161,10 @@ type Routing struct {
 	MaxLag time.Duration
 	// CausalWait is how long to wait for a replica to catch up.
 	CausalWait time.Duration
+	// TrustHints obeys hints for a replica.
+	TrustHints bool
+	// Shadow decides and counts, and sends everything to the primary.
+	Shadow bool
 	// Rules are tried in order; the first match decides.
 	Rules []RoutingRule
 }

@@ -140,7 +140,6 @@ func (r *reader) monitor(p path, value any, d *Database) {
 		r.problem(p, "%v", err)
 	}
 	d.Monitor = m.String()
-	r.notice(p, "this release does not probe servers yet; the setting has no effect")
 }
 
 // readDSN takes apart a connection string and fetches what its files hold.
@@ -176,18 +175,24 @@ func (r *reader) readDSN(value any) (dsn, []error) {
 // routing reads [databases.NAME.routing]; d's replicas are known.
 func (r *reader) routing(p path, value any, d *Database) {
 	d.Routing.Enabled = len(d.Replicas) > 0
+	asked := false
 	if t, ok := r.table(p, value); ok {
+		asked = t["enabled"] != nil
 		r.rows(p, t, without(routingRows(), "rules"), &d.Routing, special{"rules": r.routingRules(&d.Routing)})
 		if d.Routing.Enabled && len(d.Replicas) == 0 {
 			r.problem(p.key("enabled"), "there are no replicas to send reads to")
 		}
 	}
-	if d.Routing.Enabled || len(d.Routing.Rules) > 0 {
-		if value == nil {
-			p = p[:len(p)-1].key("replicas")
-		}
-		r.notice(p, "this release does not route yet; all statements go to the primary")
+	if !d.Routing.Enabled || d.Monitor != "" || strings.Contains(d.Primary, "user=") || len(d.Replicas) == 0 {
+		return
 	}
+	const why = "the hosts are to be probed, and neither monitor nor primary names a user to do it as"
+	if asked {
+		r.problem(p.key("enabled"), "%s", why)
+		return
+	}
+	d.Routing.Enabled = false
+	r.notice(p[:len(p)-1].key("replicas"), "reads are not routed: %s", why)
 }
 
 func (r *reader) routingRules(routing *Routing) func(path, any) {

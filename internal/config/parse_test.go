@@ -181,8 +181,6 @@ func TestContractFileIsAccepted(t *testing.T) {
 	wantLines(t, notices,
 		"admin.users: nobody can log in to the console: none of admin.users and admin.stats_users has a secret in [auth.users]",
 		"admin.http: this release has no HTTP server yet; the setting has no effect",
-		"databases.shop.monitor: this release does not probe servers yet; the setting has no effect",
-		"databases.shop.routing: this release does not route yet; all statements go to the primary",
 		"databases.shop.cache: this release does not cache yet; all statements go to the server",
 		"databases.shop.slow_log: this release has no slow log yet; nothing is written",
 	)
@@ -191,10 +189,11 @@ func TestContractFileIsAccepted(t *testing.T) {
 func TestReplicasAloneAreANotice(t *testing.T) {
 	t.Parallel()
 	c := mustParse(t, minimal+"replicas = [\"host=b\"]\n[admin]\nusers=[\"shop\"]\n")
-	if !c.Databases["shop"].Routing.Enabled {
-		t.Error("routing is off although there are replicas")
+	if !c.Databases["shop"].Routing.Enabled || len(c.Notices()) != 0 {
+		t.Errorf("routing is off although there are replicas: %v", c.Notices())
 	}
-	if n := c.Notices(); len(n) != 1 || n[0].String() != "penstock.toml:4: databases.shop.replicas: this release does not route yet; all statements go to the primary" {
+	c = mustParse(t, "[databases.shop]\nprimary = \"host=a\"\nreplicas = [\"host=b\"]\n[auth]\nmethod = \"trust\"\n")
+	if n := c.Notices(); c.Databases["shop"].Routing.Enabled || len(n) != 1 || !strings.Contains(n[0].String(), "databases.shop.replicas: reads are not routed: the hosts are to be probed, and neither monitor nor primary names a user to do it as") {
 		t.Errorf("notices are %v", n)
 	}
 }

@@ -27,6 +27,10 @@ type Receiver interface {
 	Received(b *Buffer) error
 }
 
+// Woken is what a Receiver may have besides: it is called in Pump's goroutine
+// after a Kick. An error ends the Pump.
+type Woken interface{ Woken() error }
+
 // Conn is a connection to a client or a server, over TCP, a unix socket or
 // TLS. Reads go through Pump only, once the login is over.
 type Conn struct {
@@ -104,11 +108,21 @@ func (c *Conn) Pump(r Receiver) error {
 		if err := c.SetReadDeadline(time.Time{}); err != nil {
 			return err
 		}
+		if err := c.woken(); err != nil {
+			return err
+		}
 		if c.parking.Swap(false) && c.buf == nil && !c.killed.Load() {
 			return ErrParked
 		}
 	}
 	return net.ErrClosed // Kill came between
+}
+
+func (c *Conn) woken() error {
+	if w, ok := c.receiver.(Woken); ok {
+		return w.Woken()
+	}
+	return nil
 }
 
 func endOf(c *Conn, err error) error {
@@ -201,7 +215,9 @@ func (c *Conn) pumpStream() error {
 			}
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && !c.killed.Load() {
-			err = c.SetReadDeadline(time.Time{})
+			if err = c.SetReadDeadline(time.Time{}); err == nil {
+				err = c.woken()
+			}
 		}
 		if err != nil {
 			return err

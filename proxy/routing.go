@@ -1,0 +1,364 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/penstock/penstock/internal/pgerr"
+	"github.com/penstock/penstock/internal/wire"
+	"github.com/penstock/penstock/pool"
+	"github.com/penstock/penstock/router"
+)
+
+// route is what a session of a database with replicas remembers. It is nil
+// for others: their texts are never looked at.
+type route struct {
+	// Immutable after newRoute.
+	cluster  *router.Cluster
+	startup  router.Target
+	canceled atomic.Bool // a cancel request came while no server connection was linked
+
+	// Guarded by the session's mu.
+	pools    []*pool.Pool // by host
+	trail    router.Trail // what reads must not be sent back behind
+	begin    string       // a BEGIN that was answered and that no server has seen
+	begins   beginning
+	again    []byte // a cycle to be run again
+	failedOn int    // the host where it failed, -1: none
+	tries    int
+
+	primaryNext bool   // it is to be run on the primary
+	fingerprint uint64 // of what is armed
+
+	// known are the facts about the session that hold for the settings that
+	// were looked at last.
+	known  router.Session
+	vars   pool.Settings
+	extra  pool.Settings
+	looked bool
+}
+
+// judged is what a cluster said about a prepared statement at one time.
+type judged struct {
+	cluster    *router.Cluster
+	generation uint64
+	class      router.Class
+}
+
+// Classify judges the text of a simple query.
+func (r *route) Classify(text string) router.Class { return r.cluster.Classify(text) }
+
+// ClassOf judges a prepared statement, and remembers it with the statement.
+func (r *route) ClassOf(st *Statement) router.Class {
+	generation := r.cluster.Generation()
+	if j := st.judged.Load(); j != nil && j.cluster == r.cluster && j.generation == generation {
+		return j.class
+	}
+	j := &judged{r.cluster, generation, r.cluster.Classify(st.text())}
+	st.judged.Store(j)
+	return j.class
+}
+
+// take on a link whose cycles go out one at a time: another host may be right
+// for the next. mu is held on entry and not on return.
+func (s *session) takeBehind(l *link, p []byte) (used int, err error) {
+	switch {
+	case l.replies.hasCycle():
+		s.mu.Unlock()
+		if !s.rest(false) {
+			return 0, net.ErrClosed
+		}
+		return 0, errAgain
+	case l.conn.TxStatus == 'I' && !l.open:
+		s.mu.Unlock()
+		runtime.Gosched() // it is being let go of this moment
+		return 0, errAgain
+	}
+	return s.send(l, p[:extent(p)])
+}
+
+// takeRouted does what take does where hosts are to be chosen from and none is
+// linked. mu is held on entry and not on return.
+func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
+	r := s.route
+	c := s.firstCycle(p, r)
+	if c.text != "" {
+		if answer := r.control(c.text); answer != nil {
+			s.mu.Unlock()
+			return c.size, s.say(answer)
+		}
+	}
+	d := s.decide(&c)
+	l, err := s.acquireFor(&d)
+	if err != nil {
+		return s.refuse(h, err)
+	}
+	r.tries, r.failedOn, r.primaryNext, r.fingerprint = 0, -1, false, c.class.Fingerprint
+	l.writes = d.Target == router.TargetPrimary && !reads(&c.class)
+	switch {
+	case reads(&c.class) && r.begin == "":
+		p = p[:c.size]
+		s.arm(l, p)
+	case l.replica:
+		p = p[:extent(p)]
+	}
+	s.prefixBegin(l)
+	used, err = s.send(l, p)
+	if err == nil && r.begin != "" {
+		s.mu.Lock()
+		r.begin = ""
+		s.mu.Unlock()
+	}
+	return used, err
+}
+
+// reads says whether a class is that of a read that may be run twice.
+func reads(c *router.Class) bool { return c.Reason == router.ReasonSafeRead }
+
+// control answers a BEGIN, and the end of a transaction that no server has
+// seen. It returns nil for everything else. mu is held.
+func (r *route) control(text string) []byte {
+	if r.begin == "" {
+		b, ok := parseBegin(text)
+		if !ok {
+			return nil
+		}
+		r.begin, r.begins = string(append([]byte(nil), text...)), b
+		return wire.AppendReady(wire.AppendString(nil, wire.CommandComplete, beginTag(text)), 'T')
+	}
+	tag := parseEnd(text)
+	if tag == "" {
+		return nil
+	}
+	r.begin = ""
+	return wire.AppendReady(wire.AppendString(nil, wire.CommandComplete, tag), 'I')
+}
+
+// beginTag is PostgreSQL's tag for a text that parseBegin has understood.
+func beginTag(text string) string {
+	if words(text)[0] == "START" {
+		return "START TRANSACTION"
+	}
+	return "BEGIN"
+}
+
+// prefixBegin puts the BEGIN that was answered in front of what is sent. mu is held.
+func (s *session) prefixBegin(l *link) {
+	if s.route.begin == "" {
+		return
+	}
+	l.begun = true
+	s.pushOurs(l)
+	l.prefix = wire.AppendString(l.prefix, wire.Query, s.route.begin)
+}
+
+// decide says where a cycle goes. mu is held.
+func (s *session) decide(c *cycle) router.Decision {
+	r := s.route
+	if c.size == 0 {
+		c.class.Reason = router.ReasonNotUnderstood
+	}
+	facts := s.facts()
+	facts.Pinned = s.pinned != ""
+	if r.begin != "" {
+		facts.Deferred = true
+		facts.ReadOnly = r.begins.readOnly && !r.begins.readWrite
+		facts.Serializable = facts.Serializable || r.begins.serializable
+	}
+	return r.cluster.Decide(&c.class, &facts)
+}
+
+// facts are those that a session's settings tell. mu is held.
+func (s *session) facts() router.Session {
+	r := s.route
+	if r.looked && r.vars == s.vars && r.extra == s.extra {
+		return r.known
+	}
+	r.looked, r.vars, r.extra = true, s.vars, s.extra
+	name, _ := s.vars.Get("application_name")
+	encoding, _ := s.vars.Get("client_encoding")
+	strings, _ := s.vars.Get("standard_conforming_strings")
+	isolation, _ := s.extra.Get("default_transaction_isolation")
+	wish, _ := s.extra.Get("penstock.target")
+	r.known = router.Session{
+		ForeignSetting: strings != "on" || unsafeEncoding(encoding),
+		Serializable:   isolation == "serializable",
+		Startup:        r.startup,
+		Rules:          r.cluster.RulesFor(s.user, name),
+	}
+	if target, err := router.ParseTarget(wish); err == nil {
+		r.known.Set = target
+	}
+	return r.known
+}
+
+// unsafeEncoding names the encodings in which a byte that looks like ASCII may
+// be the end of a letter. Manual, Character Set Support.
+func unsafeEncoding(name string) bool {
+	switch name {
+	case "SJIS", "SHIFT_JIS_2004", "BIG5", "GBK", "UHC", "JOHAB", "GB18030":
+		return true
+	}
+	return false
+}
+
+// acquireFor links a server connection of the host that was decided for, or of
+// the next best. It is entered with mu held and returns with it held, or fails
+// with mu not held. d says in the end where the connection leads, and why.
+func (s *session) acquireFor(d *router.Decision) (*link, error) {
+	r := s.route
+	began := time.Now()
+	limit := s.pool.Config().QueryWaitTimeout
+	for range maxHosts {
+		host, err := s.host(d, began, limit)
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.poolOf(host)
+		if err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		l, err := s.acquireFrom(p)
+		switch {
+		case err == nil && d.Target == router.TargetPrimary && l.conn.Standby.Load():
+			// It was demoted behind our back.
+			s.unlink(l)
+			r.cluster.Suspect(host)
+			s.mu.Unlock()
+			l.conn.Release()
+			time.Sleep(time.Millisecond)
+			s.mu.Lock()
+		case err == nil:
+			l.host, l.replica, l.took = host, d.Target == router.TargetReplica, 0
+			r.cluster.Count(d)
+			if l.replica {
+				r.cluster.Start(host)
+			}
+			return l, nil
+		case !isConnectError(err):
+			return nil, err
+		default:
+			r.cluster.Suspect(host)
+			s.mu.Lock()
+			if d.Target == router.TargetReplica {
+				r.failedOn = host
+				continue
+			}
+			if left := limit - time.Since(began); limit > 0 && left <= 0 {
+				s.mu.Unlock()
+				return nil, err
+			}
+			s.phase = phaseWaiting
+			s.mu.Unlock()
+			r.cluster.AwaitChange(retryEvery)
+			s.mu.Lock()
+			s.phase = phaseIdle
+			if s.gone() {
+				s.mu.Unlock()
+				return nil, net.ErrClosed
+			}
+		}
+	}
+	s.mu.Unlock()
+	return nil, pgerr.NoPrimary(s.database)
+}
+
+// maxHosts bounds the search for a host: it ends by time before.
+const maxHosts = 10_000
+
+// retryEvery is how often an unreachable primary is tried while a client waits for it.
+const retryEvery = 250 * time.Millisecond
+
+// host chooses the host for a decision. mu is held on entry; it is let go of
+// while waiting, and held on return unless there is an error.
+func (s *session) host(d *router.Decision, began time.Time, limit time.Duration) (int, error) {
+	r := s.route
+	if d.Target == router.TargetReplica {
+		host, wait, reason := r.cluster.Pick(&r.trail, r.failedOn)
+		if wait {
+			trail := r.trail
+			s.phase = phaseWaiting
+			s.mu.Unlock()
+			host, reason = r.cluster.AwaitReplica(&trail, r.failedOn)
+			s.mu.Lock()
+			s.phase = phaseIdle
+		}
+		if host >= 0 {
+			return host, nil
+		}
+		d.Target, d.Reason = router.TargetPrimary, reason
+	}
+	if host, ok := r.cluster.Primary(); ok {
+		return host, nil
+	}
+	s.since = s.srv.clock()
+	s.phase = phaseWaiting
+	r.canceled.Store(false)
+	s.mu.Unlock()
+	host, ok := r.cluster.AwaitPrimary(began.Add(limit), limit > 0, func() bool { return s.client.Killed() || r.canceled.Load() })
+	s.mu.Lock()
+	s.phase = phaseIdle
+	switch {
+	case ok:
+		return host, nil
+	case r.canceled.Swap(false):
+		s.mu.Unlock()
+		return -1, pgerr.Canceled()
+	case s.gone():
+		s.mu.Unlock()
+		return -1, net.ErrClosed
+	}
+	s.mu.Unlock()
+	return -1, pgerr.NoPrimary(s.database)
+}
+
+// gone says whether the session is being ended. mu is held.
+func (s *session) gone() bool { return s.client.Killed() || s.phase == phaseGone }
+
+func isConnectError(err error) bool {
+	var e *pgerr.Error
+	return errors.As(err, &e) && (e.Code == pgerr.CannotConnectNow || e.Code == pgerr.ConnectionFailure)
+}
+
+// poolOf returns the session's pool of a host. mu is held.
+func (s *session) poolOf(host int) (*pool.Pool, error) {
+	r := s.route
+	if r.pools[host] == nil {
+		p, err := s.srv.poolOfHost(s.database, s.user, host)
+		if err != nil {
+			return nil, err
+		}
+		r.pools[host] = p
+	}
+	return r.pools[host], nil
+}
+
+// noteReady tells the cluster what a cycle's end means for later reads, before
+// the client hears of it. mu is held.
+func (r *route) noteReady(l *link, status byte, took time.Duration) {
+	switch {
+	case l.replica:
+		l.took = took
+		r.cluster.ReadAt(&r.trail, l.host)
+	case status == 'I':
+		r.cluster.DoneAt(&r.trail, l.host, l.writes)
+	}
+}
+
+// extent is the size of the first cycle in p, or of all of p if that is not whole.
+func extent(p []byte) int {
+	for pos := 0; ; {
+		h, ok := wire.ParseHeader(p[pos:])
+		if !ok || h.CheckFrontend() != nil || len(p)-pos < h.Total() {
+			return len(p)
+		}
+		pos += h.Total()
+		if h.Type == wire.Sync || h.Type == wire.Query || h.Type == wire.FunctionCall {
+			return pos
+		}
+	}
+}

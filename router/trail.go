@@ -1,0 +1,174 @@
+package router
+
+import "time"
+
+// Trail is what a session must not be sent back behind: what it has written,
+// and what it has read. The zero Trail asks for nothing. It belongs to the
+// session's lock.
+type Trail struct {
+	floor  Floor
+	number uint64 // of the last read on a replica whose position is not known yet, 0 = none
+	epoch  uint64 // of the host's monitor at that time
+	host   int
+}
+
+// freshEnough is how old a replica's position may be where something is asked
+// of it: a server that crashed may come back behind what it had shown.
+const freshEnough = 50 * time.Millisecond
+
+// resolve returns the position to ask for, and the only host that will do
+// without knowing more, -1 for any.
+func (c *Cluster) resolve(t *Trail) (at Position, only int, state FloorState) {
+	only = -1
+	if t.number != 0 {
+		m := c.hosts[t.host]
+		at, ok := m.prober.Floor(t.number)
+		switch {
+		case m.epoch.Load() != t.epoch:
+			// It was restarted: past all that the primary has is past that, too.
+			t.number = 0
+			t.floor.Committed(c.prober.NoteCommit())
+		case ok:
+			t.floor.Read(at)
+			t.number = 0
+		default:
+			only = t.host
+		}
+	}
+	at, state = t.floor.Resolve(c.prober)
+	return at, only, state
+}
+
+// Pick chooses a replica for a read of a session, not that of the number except.
+// Where none will do yet, wait says whether AwaitReplica may find one.
+func (c *Cluster) Pick(t *Trail, except int) (host int, wait bool, reason Reason) {
+	now := time.Now()
+	c.care(now)
+	set := c.settings.Load()
+	if set.Consistency == ConsistencyStrong {
+		t.floor.Committed(c.prober.NoteCommit())
+		c.hosts[max(c.view.Load().Primary, 0)].kick()
+		return -1, true, ReasonFloorUnknown
+	}
+	choice := c.pick(now, t, except, set)
+	return choice.Host, choice.Host < 0 && worthWaiting(choice.Reason), choice.Reason
+}
+
+// care notes that somebody wants to know how far the replicas are. The first
+// after a while has them asked at once.
+func (c *Cluster) care(now time.Time) {
+	if last := c.active.Swap(now.UnixNano()); now.UnixNano()-last > int64(time.Second) {
+		c.kickAll()
+	}
+}
+
+func worthWaiting(r Reason) bool { return r == ReasonFloorUnknown || r == ReasonReplicasBehind }
+
+func (c *Cluster) pick(now time.Time, t *Trail, except int, set *Settings) Choice {
+	var excluded uint64
+	if except >= 0 {
+		excluded = 1 << except
+	}
+	if set.Consistency == ConsistencyEventual {
+		return c.balancer.Pick(now, Position{}, excluded)
+	}
+	floor, only, state := c.resolve(t)
+	if state == FloorUnknown {
+		return Choice{Host: -1, Reason: ReasonFloorUnknown, Wait: -1}
+	}
+	if only >= 0 {
+		excluded |= ^(uint64(1) << only)
+	}
+	choice := c.balancer.Pick(now, floor, excluded)
+	if choice.Host >= 0 && (state != FloorNone || only >= 0) && !c.hosts[choice.Host].fresh(now) {
+		return Choice{Host: -1, Reason: ReasonReplicasBehind, Wait: -1}
+	}
+	if choice.Host < 0 && (only >= 0 || choice.Reason == ReasonReplicasLag && !c.allFresh(now)) {
+		choice.Reason = ReasonReplicasBehind // another one may do when more is known
+	}
+	return choice
+}
+
+// allFresh says whether the positions of all replicas that answer are young.
+func (c *Cluster) allFresh(now time.Time) bool {
+	v := c.view.Load()
+	for i, m := range c.hosts {
+		if v.Ruling.Replicas&(1<<i) != 0 && i != v.Primary && !m.fresh(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// AwaitReplica waits until a replica has what a session asks for: causal_wait,
+// and longer only where the primary has enough to do already.
+func (c *Cluster) AwaitReplica(t *Trail, except int) (host int, reason Reason) {
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
+	began := time.Now()
+	set := c.settings.Load()
+	timer := time.NewTimer(set.CausalWait)
+	defer timer.Stop()
+	for now := began; ; now = time.Now() {
+		c.mu.Lock()
+		probed := c.probed
+		c.mu.Unlock()
+		choice := c.pick(now, t, except, set)
+		if choice.Host >= 0 || !worthWaiting(choice.Reason) {
+			return choice.Host, choice.Reason
+		}
+		waited := now.Sub(began)
+		if waited >= set.CausalWait && (c.fallback.Spend(now) || waited >= set.CausalWait+mostWait) {
+			return -1, choice.Reason
+		}
+		c.kickAll()
+		if waited >= set.CausalWait {
+			timer.Reset(5 * time.Millisecond)
+		} else {
+			timer.Reset(set.CausalWait - waited)
+		}
+		select {
+		case <-probed:
+		case <-timer.C:
+		}
+	}
+}
+
+// mostWait bounds the wait of a read that the primary should not have to answer.
+const mostWait = 100 * time.Millisecond
+
+// kickAll has every host asked as soon as it may be.
+func (c *Cluster) kickAll() {
+	for _, m := range c.hosts {
+		m.kick()
+	}
+}
+
+// Start notes that a read goes to a replica.
+func (c *Cluster) Start(host int) {
+	c.balancer.Start(host)
+	c.retries.Earn()
+	c.fallback.Earn()
+}
+
+// Finish notes the end of what Start has begun: how long the server took, or
+// that it has failed.
+func (c *Cluster) Finish(host int, took time.Duration, failed bool) {
+	c.balancer.Done(time.Now(), host, took, failed)
+}
+
+// ReadAt notes that a session has been answered by a replica.
+func (c *Cluster) ReadAt(t *Trail, host int) {
+	m := c.hosts[host]
+	t.host, t.epoch, t.number = host, m.epoch.Load(), m.prober.NoteCommit()
+}
+
+// DoneAt notes that a session has been answered by the primary, outside of a
+// transaction, and that it may have written.
+func (c *Cluster) DoneAt(t *Trail, host int, wrote bool) {
+	t.floor.Committed(c.prober.NoteCommit())
+	if wrote {
+		c.care(time.Now())
+		c.hosts[host].kick()
+	}
+}
