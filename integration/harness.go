@@ -64,12 +64,15 @@ func (h *House) Prepare(ctx context.Context, database string) error {
 func (h *House) Stop() error { return h.Cluster.Stop() }
 
 // Primary is the DSN of the primary's database, for the configuration.
-func (h *House) Primary() string {
-	return fmt.Sprintf("host=127.0.0.1 port=%d dbname=postgres", h.Cluster.Primary.Port)
+func (h *House) Primary() string { return h.dsn(h.Cluster.Primary) }
+
+func (h *House) dsn(i *pgtest.Instance) string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d dbname=postgres", i.Port)
 }
 
 // Config is TOML for the databases tx, sess and stmt, in transaction, session
-// and statement mode, on the same primary. Lines of extra stand in front.
+// and statement mode, on the same primary; and, where there is a replica, routed,
+// in transaction mode on both. Lines of extra stand in front.
 func (h *House) Config(extra ...string) string {
 	var b strings.Builder
 	text := strings.Join(extra, "\n")
@@ -82,6 +85,11 @@ func (h *House) Config(extra ...string) string {
 		size       int
 	}{{"tx", "transaction", 4}, {"sess", "session", 12}, {"stmt", "statement", 4}} {
 		fmt.Fprintf(&b, "\n[databases.%s]\nprimary = %q\npool = { mode = %q, size = %d }\n", d.name, h.Primary(), d.mode, d.size)
+	}
+	if len(h.Cluster.Replicas) > 0 {
+		fmt.Fprintf(&b, "\n[databases.routed]\nprimary = %q\nreplicas = [%q]\nmonitor = \"user=postgres\"\npool = { mode = \"transaction\", size = 4 }\n",
+			h.Primary(), h.dsn(h.Cluster.Replicas[0]))
+		b.WriteString("[databases.routed.routing]\ncausal_wait = \"2s\"\n")
 	}
 	return b.String()
 }

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // house starts the cluster at the first test that needs it.
 func house(t testing.TB) *House {
 	t.Helper()
-	one.Do(func() { one.house, one.err = Start(context.Background(), pgtest.Options{TLS: true}) })
+	one.Do(func() { one.house, one.err = Start(context.Background(), pgtest.Options{TLS: true, Replicas: 1}) })
 	if one.err != nil {
 		t.Fatalf("%v; make setup installs PostgreSQL", one.err)
 	}

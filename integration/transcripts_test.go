@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/penstock/penstock/internal/pgtest"
@@ -25,6 +26,20 @@ func TestTranscriptsThroughEachMode(t *testing.T) {
 	noise(t, p.DSN("tx"), 4)
 	noise(t, p.DSN("sess"), 4)
 	pgtest.RunDir(t, equalOnes(t, h), h.Cluster.Primary.Target("postgres"), targets(p, "tx", "sess"))
+}
+
+// The same holds where reads run on a replica.
+func TestTranscriptsThroughRouting(t *testing.T) {
+	h := house(t)
+	tidy(t, h)
+	p := open(t, h.Config())
+	noise(t, p.DSN("routed"), 4)
+	pgtest.RunDir(t, equalOnes(t, h), h.Cluster.Primary.Target("postgres"), targets(p, "routed"))
+	if s := p.Server.Routes(); !strings.Contains(s, "safe-read=0/") {
+		t.Errorf("no read has run on the replica: %s", s)
+	} else {
+		t.Log(s)
+	}
 }
 
 // Transcripts without transactions of their own hold in statement mode too.

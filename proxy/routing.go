@@ -87,6 +87,7 @@ func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
 	c := s.firstCycle(p, r)
 	if c.text != "" {
 		if answer := r.control(c.text); answer != nil {
+			s.unnamed = slot{} // as any simple query drops it
 			s.mu.Unlock()
 			return c.size, s.say(answer)
 		}

@@ -12,14 +12,20 @@ import (
 // legal and much that is not, while server connections are killed. A model of
 // PostgreSQL predicts every answer: nothing foreign, missing, extra or hung.
 func TestCrossTalk(t *testing.T) {
-	t.Run("without kills", func(t *testing.T) { crossTalk(t, "a", 700_000, 0) })
-	t.Run("with kills", func(t *testing.T) { crossTalk(t, "b", 300_000, 100*time.Millisecond) })
+	t.Run("without kills", func(t *testing.T) { crossTalk(t, "a", 500_000, 0, false) })
+	t.Run("with kills", func(t *testing.T) { crossTalk(t, "b", 200_000, 100*time.Millisecond, false) })
+	t.Run("routed", func(t *testing.T) { crossTalk(t, "c", 200_000, 0, true) })
+	t.Run("routed, with kills", func(t *testing.T) { crossTalk(t, "d", 100_000, 100*time.Millisecond, true) })
 }
 
-func crossTalk(t *testing.T, name string, messages int64, killEvery time.Duration) {
+func crossTalk(t *testing.T, name string, messages int64, killEvery time.Duration, routed bool) {
 	pg := postgres(t)
+	replica := ""
+	if routed {
+		replica = shared.cluster.Replicas[0].Addr()
+	}
 	p := startPenstock(t, options{
-		primary: pg.Addr(), size: 4,
+		primary: pg.Addr(), replica: replica, size: 4,
 		pool: "prepared_statements = 8\nquery_wait_timeout = \"30s\"",
 	})
 	if testing.Short() {
@@ -42,6 +48,9 @@ func crossTalk(t *testing.T, name string, messages int64, killEvery time.Duratio
 		return nil
 	})
 	took := time.Since(began)
+	if routed {
+		t.Log(p.server.Routes())
+	}
 	t.Logf("%d messages in %s, %d lives, %d aborts, %d cancel requests (%d canceled), %d kills (%d noticed)",
 		s.messages.Load(), took.Round(time.Millisecond), s.lives.Load(), s.aborts.Load(), s.cancels.Load(), s.canceled.Load(),
 		s.kills.Load(), s.lost.Load())

@@ -37,6 +37,7 @@ type penstock struct {
 // rest is TOML text.
 type options struct {
 	primary string
+	replica string // with routing; "" for none
 	size    int
 	listen  string // keys of [listen]
 	pool    string // keys of [pool]
@@ -57,9 +58,15 @@ func (o options) toml() string {
 	for name, secret := range o.users {
 		o.auth += fmt.Sprintf("\n%s = %q", name, secret)
 	}
+	replicas := ""
+	if o.replica != "" {
+		host, port, _ := net.SplitHostPort(o.replica)
+		replicas = fmt.Sprintf("replicas = [\"host=%s port=%s\"]\nrouting = { causal_wait = \"50ms\" }", host, port)
+	}
 	return fmt.Sprintf(`
 [databases.postgres]
 primary = "host=%s port=%s user=postgres dbname=postgres sslmode=disable"
+%s
 [listen]
 address = ["127.0.0.1:0"]
 tls = "disable"
@@ -71,7 +78,7 @@ users = ["admin"]
 [pool]
 size = %d
 %s
-`, host, port, o.listen, o.auth, max(o.size, 1), o.pool)
+`, host, port, replicas, o.listen, o.auth, max(o.size, 1), o.pool)
 }
 
 // startPenstock starts one as cmd/penstock does, for one test, and checks at

@@ -36,7 +36,7 @@ func postgres(tb testing.TB) *pgtest.Instance {
 	shared.once.Do(func() {
 		ctx := context.Background()
 		shared.cluster, shared.err = pgtest.Start(ctx, pgtest.Options{
-			BinDir: os.Getenv("PENSTOCK_TEST_BINDIR"),
+			BinDir: os.Getenv("PENSTOCK_TEST_BINDIR"), Replicas: 1,
 			Settings: map[string]string{
 				"max_connections": "200", "fsync": "off", "synchronous_commit": "off",
 				"log_connections": "on", "autovacuum": "off",

@@ -117,7 +117,7 @@ func (s *Scanner) take(kind tokenKind) {
 	if s.present.pending != 0 {
 		s.resolve(sym)
 	}
-	if sym >= symWord {
+	if sym >= symWord && sym != reserved {
 		s.word(sym)
 	}
 	s.prev = sym
@@ -243,7 +243,9 @@ func (s *Scanner) count(sym symbol, text string) {
 	if sym == symParam {
 		sym = symLiteral
 	}
-	s.print.before(sym, s.prev, s.depth)
+	if s.print.list != listNone || sym == '(' || sym == '[' {
+		s.print.before(sym, s.prev, s.depth)
+	}
 	switch {
 	case text == "":
 		s.print.add(sym)
@@ -263,7 +265,9 @@ func (s *Scanner) count(sym symbol, text string) {
 		s.depth--
 	default:
 	}
-	s.print.after(sym, s.depth)
+	if s.print.list != listNone {
+		s.print.after(sym, s.depth)
+	}
 }
 
 // paramNumber reads the n of $n; more digits than PostgreSQL takes make no
