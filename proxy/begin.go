@@ -13,6 +13,7 @@ type beginning struct {
 	readOnly     bool
 	readWrite    bool
 	serializable bool
+	isolated     bool // at a level with one snapshot for all statements
 }
 
 // parseBegin reads the text of a simple query. It returns false for whatever
@@ -68,10 +69,12 @@ func (b *beginning) mode(words []string) int {
 	case strings.HasPrefix(text, "NOT DEFERRABLE "):
 		return 2
 	case strings.HasPrefix(text, "ISOLATION LEVEL SERIALIZABLE "):
-		b.serializable = true
+		b.serializable, b.isolated = true, true
 		return 3
-	case strings.HasPrefix(text, "ISOLATION LEVEL REPEATABLE READ "),
-		strings.HasPrefix(text, "ISOLATION LEVEL READ COMMITTED "),
+	case strings.HasPrefix(text, "ISOLATION LEVEL REPEATABLE READ "):
+		b.isolated = true
+		return 4
+	case strings.HasPrefix(text, "ISOLATION LEVEL READ COMMITTED "),
 		strings.HasPrefix(text, "ISOLATION LEVEL READ UNCOMMITTED "):
 		return 4
 	}

@@ -10,9 +10,10 @@ import (
 // cycle is what a client has sent up to the next point where the server says
 // ReadyForQuery: a simple query, or a batch of the extended protocol.
 type cycle struct {
-	size  int          // bytes; 0: it is not whole, or has something that is never routed
-	class router.Class // the worst of its texts
-	text  string       // of a simple query, valid as long as the bytes are
+	portals bool         // it binds portals with names
+	size    int          // bytes; 0: it is not whole, or has something that is never routed
+	class   router.Class // the worst of its texts
+	text    string       // of a simple query, valid as long as the bytes are
 }
 
 // classifier is what judges texts: the cluster of the session's database.
@@ -47,7 +48,7 @@ func (s *session) firstCycle(p []byte, judge classifier) cycle {
 			if !b.judged {
 				return cycle{}
 			}
-			return cycle{size: pos, class: b.worst}
+			return cycle{size: pos, class: b.worst, portals: b.portals}
 		}
 		if !b.message(h.Type, frame[wire.HeaderSize:]) {
 			return cycle{}
@@ -64,6 +65,7 @@ type batch struct {
 	n       int
 	worst   router.Class
 	judged  bool
+	portals bool
 }
 
 type parsedName struct {
@@ -78,8 +80,9 @@ func (b *batch) message(typ byte, body []byte) bool {
 		name, rest, ok := wire.CString(body)
 		return ok && b.parse(name, rest)
 	case wire.Bind:
-		_, rest, ok := wire.CString(body)
+		portal, rest, ok := wire.CString(body)
 		name, _, ok2 := wire.CString(rest)
+		b.portals = b.portals || len(portal) > 0
 		return ok && ok2 && b.use(name)
 	case wire.Describe:
 		if len(body) < 2 || body[0] != 'S' {

@@ -221,7 +221,7 @@ func (d *digester) ready(r *reply, body []byte) (keep bool, err error) {
 	s.pop(l, false)
 	if l.ddl && status == 'I' {
 		l.ddl = false
-		s.srv.schemaChanged() // it was invisible to others until now
+		s.schemaChanged() // it was invisible to others until now
 	}
 	switch {
 	case asked:

@@ -47,6 +47,8 @@ type link struct {
 	took      time.Duration // by the last cycle there, 0: none is over
 	writes    bool          // what is sent may write
 	begun     bool          // a BEGIN of the session's was sent in front of its first statement
+	began     string        // its text
+	portals   bool          // there are portals with names
 
 	// Owned by the connection's readLoop, under the same mu.
 	remain int    // bytes of a large frame still to come
@@ -136,7 +138,7 @@ func (s *session) unlink(l *link) {
 	if l.replica && s.route != nil {
 		s.route.cluster.Finish(l.host, l.took, l.took == 0)
 	}
-	l.replica, l.writes, l.begun = false, false, false
+	l.replica, l.writes, l.begun, l.began, l.portals = false, false, false, "", false
 	l.attempt.reset()
 	if l.mixed {
 		l.conn.Retire()

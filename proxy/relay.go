@@ -303,6 +303,9 @@ func (s *session) send(l *link, p []byte) (used int, err error) {
 	if err != nil {
 		return s.sendFailed(l, idle && n == 0, m.pos, err)
 	}
+	if l.begun && len(l.prefix) == 0 {
+		s.route.begin = "" // a server has seen it
+	}
 	first := l.replies.first()
 	due := first == nil || first.action == insert
 	s.mu.Unlock()

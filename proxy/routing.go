@@ -30,6 +30,7 @@ type route struct {
 	failedOn int    // the host where it failed, -1: none
 	tries    int
 
+	mustPrimary bool   // a transaction is being moved there
 	primaryNext bool   // it is to be run on the primary
 	fingerprint uint64 // of what is armed
 
@@ -38,7 +39,7 @@ type route struct {
 	known  router.Session
 	vars   pool.Settings
 	extra  pool.Settings
-	looked bool
+	looked uint64
 }
 
 // judged is what a cluster said about a prepared statement at one time.
@@ -77,6 +78,9 @@ func (s *session) takeBehind(l *link, p []byte) (used int, err error) {
 		runtime.Gosched() // it is being let go of this moment
 		return 0, errAgain
 	}
+	if l.replica && l.conn.TxStatus == 'T' && !l.open && !l.attempt.single {
+		return s.takeInReplica(l, p)
+	}
 	return s.send(l, p[:extent(p)])
 }
 
@@ -85,7 +89,7 @@ func (s *session) takeBehind(l *link, p []byte) (used int, err error) {
 func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
 	r := s.route
 	c := s.firstCycle(p, r)
-	if c.text != "" {
+	if c.text != "" && s.mode == modeTransaction {
 		if answer := r.control(c.text); answer != nil {
 			s.unnamed = slot{} // as any simple query drops it
 			s.mu.Unlock()
@@ -93,12 +97,17 @@ func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
 		}
 	}
 	d := s.decide(&c)
+	if r.mustPrimary {
+		d = router.Decision{Target: router.TargetPrimary, Reason: router.ReasonMoved}
+	}
 	l, err := s.acquireFor(&d)
 	if err != nil {
 		return s.refuse(h, err)
 	}
+	r.mustPrimary = false
 	r.tries, r.failedOn, r.primaryNext, r.fingerprint = 0, -1, false, c.class.Fingerprint
-	l.writes = d.Target == router.TargetPrimary && !reads(&c.class)
+	l.writes = d.Target == router.TargetPrimary && (r.begin != "" || !reads(&c.class))
+	l.portals = c.portals
 	switch {
 	case reads(&c.class) && r.begin == "":
 		p = p[:c.size]
@@ -107,13 +116,7 @@ func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
 		p = p[:extent(p)]
 	}
 	s.prefixBegin(l)
-	used, err = s.send(l, p)
-	if err == nil && r.begin != "" {
-		s.mu.Lock()
-		r.begin = ""
-		s.mu.Unlock()
-	}
-	return used, err
+	return s.send(l, p)
 }
 
 // reads says whether a class is that of a read that may be run twice.
@@ -151,7 +154,7 @@ func (s *session) prefixBegin(l *link) {
 	if s.route.begin == "" {
 		return
 	}
-	l.begun = true
+	l.begun, l.began = true, s.route.begin
 	s.pushOurs(l)
 	l.prefix = wire.AppendString(l.prefix, wire.Query, s.route.begin)
 }
@@ -175,10 +178,11 @@ func (s *session) decide(c *cycle) router.Decision {
 // facts are those that a session's settings tell. mu is held.
 func (s *session) facts() router.Session {
 	r := s.route
-	if r.looked && r.vars == s.vars && r.extra == s.extra {
+	generation := r.cluster.Generation() // of the rules, among others
+	if r.looked == generation && r.vars == s.vars && r.extra == s.extra {
 		return r.known
 	}
-	r.looked, r.vars, r.extra = true, s.vars, s.extra
+	r.looked, r.vars, r.extra = generation, s.vars, s.extra
 	name, _ := s.vars.Get("application_name")
 	encoding, _ := s.vars.Get("client_encoding")
 	strings, _ := s.vars.Get("standard_conforming_strings")

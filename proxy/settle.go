@@ -206,7 +206,7 @@ func (d *digester) completed(r *reply, body []byte) {
 	}
 	if changesSchema(body) && r.effect != sqlscan.Temporary {
 		l.ddl = true
-		s.srv.schemaChanged()
+		s.schemaChanged()
 	}
 	if s.mode == modeSession && s.phase != phaseGone {
 		return
@@ -245,6 +245,14 @@ func (d *digester) completed(r *reply, body []byte) {
 		if r.effect == sqlscan.Temporary {
 			s.pin("temporary object") // CREATE TEMP TABLE ... AS has the tag SELECT
 		}
+	}
+}
+
+// schemaChanged tells everybody who remembers something of the schema.
+func (s *session) schemaChanged() {
+	s.srv.schemaChanged()
+	if s.route != nil {
+		s.route.cluster.SchemaChanged()
 	}
 }
 

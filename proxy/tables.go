@@ -55,6 +55,10 @@ func (t tables) Table(name string) (stats.Table, error) {
 		rows = memRows()
 	case "pins":
 		rows = t.pinRows()
+	case "hosts":
+		rows = t.hostRows()
+	case "routes":
+		rows = t.routeRows()
 	case "penstock":
 		rows = [][]any{
 			{"version", t.version},

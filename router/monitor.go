@@ -33,6 +33,8 @@ type monitor struct {
 	asked    *Prober // whose probe the one under way is
 	id       uint64
 	flushed  LSN // of a primary
+	page     uint64
+	segment  uint64
 }
 
 func newMonitor(c *Cluster, index int, h Host) *monitor {
@@ -169,6 +171,7 @@ func (m *monitor) probe(ctx context.Context, now time.Time) (Observation, error)
 	if m.flushed, err = ParseLSN(string(r.Rows[0][3])); err != nil {
 		return Observation{}, err
 	}
+	lsn, m.flushed = lsn.End(m.page, m.segment), m.flushed.End(m.page, m.segment)
 	o := Observation{Host: m.index, OK: true, System: m.identity.System, InRecovery: string(r.Rows[0][0]) == "t", LSN: lsn, At: now}
 	if timeline, err := strconv.ParseUint(string(r.Rows[0][2]), 16, 32); err == nil && timeline > 0 {
 		m.identity.Timeline = uint32(timeline)
@@ -189,7 +192,30 @@ const probeSQL = `SELECT r, CASE WHEN r THEN coalesce(pg_catalog.pg_last_wal_rep
  CASE WHEN r THEN '0/0' ELSE pg_catalog.pg_current_wal_flush_lsn() END
  FROM (SELECT pg_catalog.pg_is_in_recovery() AS r OFFSET 0) s`
 
-const identitySQL = `SELECT s.system_identifier, c.timeline_id FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c`
+const identitySQL = `SELECT s.system_identifier, c.timeline_id, i.wal_block_size, i.bytes_per_wal_segment
+ FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_control_init() i`
+
+// Sizes of the headers in front of the records of a page of the WAL, and of the
+// first page of a segment: xlog_internal.h.
+const (
+	pageHeader    = 24
+	segmentHeader = 40
+)
+
+// End returns the end of the last record for the position at which the next one
+// is to be inserted: where that is behind the header of an empty page, the end
+// of the page before, which is what a standby reports.
+func (l LSN) End(page, segment uint64) LSN {
+	switch {
+	case page == 0 || segment == 0:
+		return l
+	case uint64(l)%segment == segmentHeader:
+		return l - segmentHeader
+	case uint64(l)%segment > page && uint64(l)%page == pageHeader:
+		return l - pageHeader
+	}
+	return l
+}
 
 // connect opens a connection and asks who it is that answers.
 func (m *monitor) connect(ctx context.Context) error {
@@ -209,6 +235,12 @@ func (m *monitor) connect(ctx context.Context) error {
 	}
 	timeline, err := strconv.ParseUint(string(row[1]), 10, 32)
 	if err != nil {
+		return err
+	}
+	if m.page, err = strconv.ParseUint(string(row[2]), 10, 32); err != nil {
+		return err
+	}
+	if m.segment, err = strconv.ParseUint(string(row[3]), 10, 64); err != nil {
 		return err
 	}
 	if _, err := conn.Prepare(ctx, probeName, probeSQL, nil); err != nil {

@@ -71,6 +71,7 @@ const (
 	ReasonReplicasBehind // the session's floor
 	ReasonFloorUnknown
 	ReasonRetried
+	ReasonMoved // a transaction, behind its first statement that is no safe read
 
 	reasonEnd
 )
@@ -145,6 +146,7 @@ func reasonNames() [reasonEnd]string {
 		ReasonReplicasBehind:      "replicas-behind",
 		ReasonFloorUnknown:        "floor-unknown",
 		ReasonRetried:             "retried",
+		ReasonMoved:               "moved",
 	}
 }
 

@@ -142,7 +142,7 @@ func (p *penstock) ready(tb testing.TB) {
 			return
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("no read goes to a replica\n%s", p.log.tail(20))
+			tb.Fatalf("no read goes to a replica\n%s\n%s", p.routes(), p.log.tail(20))
 		}
 	}
 }

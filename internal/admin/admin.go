@@ -24,11 +24,14 @@ type Identity struct {
 	Admin    bool   // may run commands; otherwise only SHOW and what drivers need
 }
 
-// Source gives the rows of SHOW. Name is in lower case and one of columns.go;
-// the table's own Columns are not looked at, so leave them empty. An error
-// reaches the client through pgerr.From.
+// Source gives the rows of SHOW and EXPLAIN ROUTE. Name is in lower case and one
+// of columns.go; the table's own Columns are not looked at, so leave them empty.
+// An error reaches the client through pgerr.From.
 type Source interface {
 	Table(name string) (stats.Table, error)
+	// ExplainRoute says where a text would run, in the columns of routeColumns.
+	// An empty db means the only one that is routed.
+	ExplainRoute(db, text string) (stats.Table, error)
 }
 
 // Controller does what the commands say. An empty db means all databases. The
@@ -50,6 +53,8 @@ type Controller interface {
 	Suspend(ctx context.Context) error
 	Shutdown(mode ShutdownMode) error
 	WaitClose(ctx context.Context, db string) error
+	// SwitchOver returns when nothing runs on the primary of db any more.
+	SwitchOver(ctx context.Context, db string) error
 	Set(key, value string) error
 }
 

@@ -26,6 +26,7 @@ const (
 	expressionList
 	anyWords
 	anything
+	routeOfText // ROUTE [ON database] and the rest of the query string
 )
 
 // usage is the argument as help and documentation write it.
@@ -55,6 +56,8 @@ func (a argument) usage() string {
 		return " expression, ..."
 	case anyWords, anything:
 		return " ..."
+	case routeOfText:
+		return " ROUTE [ON <db>] <sql>"
 	case noArgument:
 	}
 	return ""
@@ -95,6 +98,8 @@ func (a argument) parse(d *dictionary, tokens []token) (arguments, error) {
 		return parseWords(tokens)
 	case anything:
 		return arguments{}, nil
+	case routeOfText:
+		return parseRoute(tokens)
 	}
 	return arguments{}, near(tokens)
 }

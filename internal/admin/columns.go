@@ -184,7 +184,30 @@ func ownTables() []table {
 				columns(stats.Text, "database", "user", "addr", "reason", "since"),
 				columns(stats.Int4, "server_pid")),
 		},
+		{
+			"hosts", everyone, "the hosts of databases with replicas, once their first client has come: what each is, how far it is behind " +
+				"(NULL: unknown), and what is under way there; alarm and state are of the whole database",
+			slices.Concat(
+				columns(stats.Text, "database", "host", "role"),
+				columns(stats.Bool, "up", "ejected"),
+				columns(stats.Int4, "weight"),
+				columns(stats.Int8, "timeline"),
+				columns(stats.Text, "lsn"),
+				columns(stats.Int8, "lag_us", "lag_bytes"),
+				columns(stats.Int4, "in_flight"),
+				columns(stats.Int8, "latency_us"),
+				columns(stats.Text, "alarm", "state")),
+		},
+		{
+			"routes", everyone, "how many statements went to the primary and to replicas, by reason; those that were run again are healed-*",
+			append(columns(stats.Text, "database", "reason"), columns(stats.Int8, "primary", "replica")...),
+		},
 	}
+}
+
+// routeColumns are those of EXPLAIN ROUTE.
+func routeColumns() []stats.Column {
+	return columns(stats.Text, "target", "reason", "hazard", "name", "fingerprint", "candidates")
 }
 
 // columns makes columns of one type.

@@ -24,7 +24,7 @@ func (c command) usage() string { return c.name + c.arg.usage() }
 // commands is everything the console does. Help, documentation and the test of
 // who may run what fall out of it.
 func commands() []command {
-	return append(controlCommands(), driverCommands()...)
+	return slices.Concat(controlCommands(), ownCommands(), driverCommands())
 }
 
 // controlCommands are PgBouncer's.
@@ -54,6 +54,22 @@ func controlCommands() []command {
 		{
 			"WAIT_CLOSE", optionalDatabase, adminsOnly, "waits until RECONNECT or RELOAD has replaced every server connection",
 			waiting(Controller.WaitClose),
+		},
+	}
+}
+
+// ownCommands are Penstock's own, which PgBouncer does not have.
+func ownCommands() []command {
+	return []command{
+		{
+			"SWITCHOVER", oneDatabase, adminsOnly, "holds what would write and returns when nothing runs on the primary any more: " +
+				"stop it then and promote a replica",
+			switchOver,
+		},
+		{
+			"EXPLAIN", routeOfText, everyone, "says where a text would run in a fresh session, and why, without running it; " +
+				"the text goes to the end of the query string, semicolons included",
+			explainRoute,
 		},
 	}
 }
@@ -95,6 +111,23 @@ func waiting(do func(Controller, context.Context, string) error) runner {
 	return func(ctx context.Context, s *Session, args arguments) (result, error) {
 		return result{}, do(s.console.controller, ctx, args.database)
 	}
+}
+
+// switchOver tells the administrator what to do next: Penstock promotes nothing.
+func switchOver(ctx context.Context, s *Session, args arguments) (result, error) {
+	if err := s.console.controller.SwitchOver(ctx, args.database); err != nil {
+		return result{}, err
+	}
+	s.out.notice("the old primary is drained, and writes are held",
+		"Stop it now, then promote a replica. Writes go on as soon as the new primary is found; "+
+			"if there is none a minute after the command, they go on at the old one, or fail.")
+	return result{}, nil
+}
+
+// explainRoute decides and runs nothing.
+func explainRoute(_ context.Context, s *Session, args arguments) (result, error) {
+	t, err := s.console.source.ExplainRoute(args.database, args.text)
+	return result{rows: t.Rows}, err
 }
 
 func killClient(_ context.Context, s *Session, args arguments) (result, error) {
@@ -173,6 +206,9 @@ func helpText() string {
 		if c.access == adminsOnly {
 			b.WriteString("\n\t" + c.usage())
 		}
+	}
+	for _, c := range ownCommands() {
+		b.WriteString("\n\t" + c.usage())
 	}
 	return b.String()
 }

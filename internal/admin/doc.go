@@ -11,12 +11,14 @@
 // builds the rows. Commands stand in one table, commands.go, each with who may
 // run it; a row that does not say so is for administrators only. Both the
 // simple and the extended protocol lead through the same check, Session.allow.
-// Transactions are accepted and mean nothing: a command acts at once.
+// Transactions are accepted and mean nothing: a command acts at once. EXPLAIN
+// ROUTE passes a text on to the Source unread: it alone is SQL, and so goes to
+// the end of the query string, whatever the console's own lexer thinks of it.
 //
 // The console never sees passwords, never touches a server connection and is
 // not made for speed. It starts no goroutines: Serve runs in the session's own
 // and there blocks as long as the client is silent or a command waits (PAUSE,
-// WAIT_CLOSE, SUSPEND). A Session's only lock guards the function that cancels
+// WAIT_CLOSE, SUSPEND, SWITCHOVER). A Session's only lock guards the function that cancels
 // the running command; a Console is immutable.
 //
 //	console := admin.New(source, controller, log)

@@ -53,6 +53,10 @@ func documentation() string {
 	for _, p := range parameters() {
 		row(&b, code(p.name), strings.TrimSuffix(code(p.value), "``"))
 	}
+	b.WriteString(docsOfRoute)
+	for _, c := range routeColumns() {
+		row(&b, c.Name, c.Type.String())
+	}
 	b.WriteString("\n## Tables\n")
 	for _, t := range tables() {
 		fmt.Fprintf(&b, "\n### SHOW %s\n\n%s%s.\n\n| column | type |\n|---|---|\n", strings.ToUpper(t.name),
@@ -81,6 +85,24 @@ Several statements in one simple query are understood all together or not at all
 A waiting command ends when the client cancels it. Unknown words are 42601, unknown names 42704, what only administrators
 may do 42501, what the console cannot do 0A000. The columns down to SHOW VERSION are those of PgBouncer 1.25.2, in its order
 and with its types, and stay that way; timestamps are text, such as 2026-11-22 12:00:00 UTC.
+`
+
+const docsOfRoute = `
+## EXPLAIN ROUTE
+
+    EXPLAIN ROUTE ON shop SELECT * FROM orders WHERE id = 7
+
+The decision is that for a fresh session: outside a transaction, with no settings of its own and no rule that asks for a user
+or an application. Which of the candidates gets a read is a matter of the moment and of chance; if none may have it, it goes to
+the primary. A candidate's score is the expected time of one more statement over its share, in microseconds. ON may be left
+out if only one database is routed. Hazard is what speaks against a replica although it is one, or was wished to be; name is
+what the reason is about.
+
+The text is taken as it stands, comments and hints too, and goes to the end of the query string: semicolons do not end it, so
+nothing can follow it in the same string (psql sends each statement alone). It may have 64 kB and ` + "`$1`" + ` in it.
+
+| column | type |
+|---|---|
 `
 
 func row(b *strings.Builder, left, right string) {

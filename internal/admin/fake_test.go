@@ -43,11 +43,26 @@ func (p *pooler) Table(name string) (stats.Table, error) {
 		t.Rows = admin.TotalsRows(stats.Totals{Xacts: 2}, stats.Totals{Xacts: 1})
 	case "pins":
 		t.Append(int64(7), "shop", "app", "10.0.0.1", "LISTEN", "2026-11-22 12:00:00 UTC", 4711)
+	case "hosts":
+		t.Append("shop", "10.0.0.1:5432", "primary", true, false, 1, int64(3), "0/16B3748", nil, nil, 2, int64(150), "none", "serving")
+		t.Append("shop", "10.0.0.2:5432", "replica", true, true, 2, int64(3), "0/16B3700", int64(1500), int64(72), 0, int64(90), "none", "serving")
+	case "routes":
+		t.Append("shop", "safe-read", int64(0), int64(1<<40))
+		t.Append("shop", "write", int64(5), int64(0))
 	case "config":
 		return t, errors.New("secret path /etc/penstock") // a bug of ours, not for clients
 	case "users":
 		t.Append("a row that is too short")
 	}
+	return t, nil
+}
+
+func (p *pooler) ExplainRoute(db, text string) (stats.Table, error) {
+	if db == "nowhere" {
+		return stats.Table{}, notFound()
+	}
+	var t stats.Table
+	t.Append("replica", "safe-read", nil, nil, "00000000000000ff", db+"<"+text+">")
 	return t, nil
 }
 
@@ -87,6 +102,10 @@ func (p *pooler) Shutdown(m admin.ShutdownMode) error {
 
 func (p *pooler) WaitClose(_ context.Context, db string) error {
 	return p.call("wait_close(%s)", db)
+}
+
+func (p *pooler) SwitchOver(_ context.Context, db string) error {
+	return p.call("switchover(%s)", db)
 }
 
 func (p *pooler) Reload(context.Context) (string, error) {

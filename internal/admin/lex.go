@@ -14,6 +14,7 @@ const (
 	quotedName                  // "in double quotes"
 	quotedText                  // 'in single quotes'
 	symbol                      // one character, or ::
+	verbatim                    // the rest of the query string; only behind EXPLAIN ROUTE
 )
 
 // token is one token of a statement. Text is without its quotes.
@@ -44,7 +45,8 @@ type scanner struct {
 }
 
 // split cuts a query string into the tokens of its statements, leaving out
-// comments and statements of nothing.
+// comments and statements of nothing. What stands behind EXPLAIN ROUTE is SQL
+// that only the router can read, so it is one token to the end of the string.
 func split(sql string) ([][]token, error) {
 	s := scanner{sql: sql}
 	var statements [][]token
@@ -56,6 +58,13 @@ func split(sql string) ([][]token, error) {
 		}
 		if ok && !t.is(";") {
 			current = append(current, t)
+			if explainsRoute(current) {
+				rest, err := s.explained()
+				if err != nil {
+					return nil, err
+				}
+				current = append(current, rest...)
+			}
 			continue
 		}
 		if len(current) > 0 {
@@ -66,6 +75,37 @@ func split(sql string) ([][]token, error) {
 			return statements, nil
 		}
 	}
+}
+
+// explainsRoute reports whether tokens are the words EXPLAIN ROUTE and no more.
+func explainsRoute(tokens []token) bool {
+	return len(tokens) == 2 && tokens[0].kind <= quotedName && strings.EqualFold(tokens[0].text, "explain") &&
+		tokens[1].is("route")
+}
+
+// explained reads what stands behind EXPLAIN ROUTE: ON with a database, if it is
+// there, and the text with its comments, which may be hints. No SQL begins with
+// ON.
+func (s *scanner) explained() ([]token, error) {
+	var tokens []token
+	start := s.pos
+	if on, ok, err := s.next(); err == nil && ok && on.is("on") {
+		database, ok, err := s.next()
+		if err != nil || !ok {
+			return []token{on}, err
+		}
+		tokens = []token{on, database}
+		start = s.pos
+	}
+	s.pos = len(s.sql)
+	const space = " \t\n\r\f\v"
+	rest := s.sql[start:]
+	text := strings.Trim(rest, space)
+	if strings.Trim(text, space+";") == "" {
+		return tokens, nil
+	}
+	start += strings.Index(rest, text)
+	return append(tokens, token{kind: verbatim, text: text, start: start, end: start + len(text)}), nil
 }
 
 // next returns the next token, or false at the end.

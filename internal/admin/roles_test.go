@@ -18,6 +18,7 @@ type recorder struct{ calls int }
 
 func (r *recorder) called() error                                 { r.calls++; return nil }
 func (r *recorder) Table(string) (stats.Table, error)             { return stats.Table{}, nil }
+func (r *recorder) ExplainRoute(_, _ string) (stats.Table, error) { return stats.Table{}, nil }
 func (r *recorder) Pause(context.Context, string) error           { return r.called() }
 func (r *recorder) Resume(string) error                           { return r.called() }
 func (r *recorder) Reload(context.Context) (string, error)        { return "", r.called() }
@@ -29,6 +30,7 @@ func (r *recorder) Reconnect(string) error                        { return r.cal
 func (r *recorder) Suspend(context.Context) error                 { return r.called() }
 func (r *recorder) Shutdown(ShutdownMode) error                   { return r.called() }
 func (r *recorder) WaitClose(ctx context.Context, _ string) error { return r.called() }
+func (r *recorder) SwitchOver(context.Context, string) error      { return r.called() }
 func (r *recorder) Set(string, string) error                      { return r.called() }
 
 func (r *recorder) console() *Console { return New(r, r, slog.New(slog.DiscardHandler)) }
@@ -72,6 +74,8 @@ func examples() []example {
 		{"SUSPEND", "SUSPEND", false, true},
 		{"SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]", "SHUTDOWN", false, true},
 		{"WAIT_CLOSE [<db>]", "WAIT_CLOSE", false, true},
+		{"SWITCHOVER <db>", "SWITCHOVER shop", false, true},
+		{"EXPLAIN ROUTE [ON <db>] <sql>", "EXPLAIN ROUTE ON shop SELECT 'a;b' /* c", true, false},
 		{"SHOW HELP", "SHOW HELP", true, false},
 		{"SHOW parameter", "SHOW timezone", true, false},
 		{"SET parameter = value", "SET timezone = 'UTC'", true, false},
@@ -95,7 +99,7 @@ func examples() []example {
 		{"COPY ...", "COPY x TO STDOUT", true, false},
 	}
 	for name := range strings.FieldsSeq("stats stats_totals stats_averages totals pools databases users lists peers " +
-		"peer_pools clients servers sockets active_sockets config state mem dns_hosts dns_zones version penstock pins") {
+		"peer_pools clients servers sockets active_sockets config state mem dns_hosts dns_zones version penstock pins hosts routes") {
 		rows = append(rows, example{"SHOW table", "SHOW " + name, true, false}, example{"SELECT table", "SELECT " + name, true, false})
 	}
 	return append(rows, example{"SHOW table", "SHOW fds", false, false}, example{"SELECT table", "SELECT fds", false, false})

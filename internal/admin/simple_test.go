@@ -48,7 +48,7 @@ func TestEveryShowHasPgBouncersColumns(t *testing.T) {
 			t.Errorf("Columns(%q) has %d columns", name, len(columns))
 		}
 	}
-	if seen != 23 {
+	if seen != 25 {
 		t.Errorf("%d golden files; each SHOW has one", seen)
 	}
 	if admin.Columns("nonsense") != nil {
@@ -179,7 +179,7 @@ func TestCommandsReachTheController(t *testing.T) {
 func TestMalformedCommandsReachNobody(t *testing.T) {
 	t.Parallel()
 	for _, sql := range []string{
-		"PAUSE a b", "PAUSE 'shop'", `PAUSE ""`, "PAUSE a.b", "DISABLE", "ENABLE", "KILL_CLIENT", "KILL_CLIENT abc",
+		"PAUSE a b", "PAUSE 'shop'", `PAUSE ""`, "PAUSE a.b", "SWITCHOVER", "SWITCHOVER a b", "SWITCHOVER 'shop'", "DISABLE", "ENABLE", "KILL_CLIENT", "KILL_CLIENT abc",
 		"KILL_CLIENT -1", "KILL_CLIENT '-1'", "KILL_CLIENT 99999999999999999999", "KILL_CLIENT 0x10", "RELOAD now", "SUSPEND x",
 		"SHUTDOWN NOW", "SET", "SET x", "SET x =", "SET x 5", "SET x = a b", "SET x = 'a' 'b'", "SET x = (1)",
 		"SET 'x' = 1", "SET = 1", "PAUSE; HELLO", "KILL; SHOW ME",
@@ -202,6 +202,7 @@ func TestErrorsOfTheControllerAreTold(t *testing.T) {
 		{"PAUSE nowhere", fmt.Errorf("pause: %w", notFound()), `ERROR 42704 database "nowhere" does not exist`},
 		{"RESUME", pgerr.NotNow("pooler is not paused"), "ERROR 55000 pooler is not paused"},
 		{"KILL", pgerr.Shutdown(), "ERROR 57P01 terminating connection due to administrator command"},
+		{"SWITCHOVER shop", pgerr.NotNow("a switchover is under way"), "ERROR 55000 a switchover is under way"},
 		{"RELOAD", pgerr.NotNow("shutting down"), "ERROR 55000 shutting down"},
 		{"RELOAD", errors.New("penstock.toml:3:1: unknown key"), "ERROR F0000 RELOAD failed, the configuration is unchanged"},
 	}
@@ -292,7 +293,8 @@ func TestHelpIsANotice(t *testing.T) {
 		}
 		for _, want := range []string{
 			"|POOLS", "\n\tSET key = value", "\n\tPAUSE [<db>]", "\n\tDISABLE <db>", "\n\tKILL_CLIENT <client_id>",
-			"\n\tSHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]", "PINS",
+			"\n\tSHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]", "PINS", "HOSTS", "ROUTES",
+			"\n\tSWITCHOVER <db>", "\n\tEXPLAIN ROUTE [ON <db>] <sql>",
 		} {
 			if !strings.Contains(got[0], want) {
 				t.Errorf("%q is not in %q", want, got[0])

@@ -43,6 +43,7 @@ type arguments struct {
 	key      string
 	value    string
 	words    []string // in lower case
+	text     string   // as the client wrote it
 
 	// Of statements that answer with rows.
 	columns []stats.Column

@@ -42,8 +42,8 @@ type Options struct {
 // Cluster is a primary and its replicas. Its fields and methods are for one
 // goroutine at a time, except Stop, which any goroutine may call at any time.
 type Cluster struct {
-	// Primary takes the writes and Replicas follow it; Promote and AddReplica
-	// change both.
+	// Primary takes the writes and Replicas follow it; Promote, AddReplica,
+	// Rejoin, Rebuild and Demote change them.
 	Primary  *Instance
 	Replicas []*Instance
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,6 +115,66 @@ func TestClusterLife(t *testing.T) {
 			t.Errorf("it has %s rows", got)
 		}
 	})
+	t.Run("StoppedPrimaryRejoins", func(t *testing.T) {
+		if err := errors.Join(first.Stop(pgtest.Fast), c.Promote(t.Context(), second)); err != nil {
+			t.Fatal(err)
+		}
+		port := first.Port
+		if err := c.Rejoin(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		checkFollows(t, c, first, "4")
+		if first.Port != port {
+			t.Errorf("port %d, was %d", first.Port, port)
+		}
+	})
+	t.Run("DivergedPrimaryIsRebuilt", func(t *testing.T) {
+		if err := old.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, old, "INSERT INTO life VALUES (100)")
+		if err := c.Rebuild(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		checkFollows(t, c, old, "5")
+	})
+	t.Run("DemotedPrimaryIsAStandby", func(t *testing.T) {
+		demoted := c.Primary
+		if err := c.Demote(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := demoted.Exec(t.Context(), "postgres", "INSERT INTO life VALUES (6)"); !hasCode(err, "25006") {
+			t.Errorf("a demoted primary takes a write: %v", err)
+		}
+		if err := c.Demote(t.Context()); err == nil {
+			t.Error("demoted twice")
+		}
+		if err := c.Promote(t.Context(), c.Replicas[0]); err != nil {
+			t.Fatal(err)
+		}
+		checkFollows(t, c, demoted, "7")
+		if err := c.Rejoin(t.Context(), c.Primary); err == nil {
+			t.Error("the primary follows itself")
+		}
+	})
+}
+
+// checkFollows writes a row on the primary and expects it on a replica.
+func checkFollows(t *testing.T, c *pgtest.Cluster, replica *pgtest.Instance, id string) {
+	t.Helper()
+	exec(t, c.Primary, "INSERT INTO life VALUES ("+id+")")
+	if err := c.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := queryOne(t, replica, "SELECT max(id) FROM life"); got != id {
+		t.Errorf("%s has %s, want %s", replica.Name, got, id)
+	}
+	if got := queryOne(t, replica, "SELECT pg_is_in_recovery()"); got != "t" {
+		t.Errorf("%s is no standby", replica.Name)
+	}
+	if !slices.Contains(c.Replicas, replica) {
+		t.Errorf("%s is not among the replicas", replica.Name)
+	}
 }
 
 func killAndRestart(t *testing.T, i *pgtest.Instance) {

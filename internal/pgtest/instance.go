@@ -57,7 +57,7 @@ type Instance struct {
 	LogFile   string
 	cluster   *Cluster
 
-	// Changed by Promote.
+	// Changed by Promote, Rejoin, Rebuild and Demote.
 	upstream *Instance // whom it follows; nil for a primary
 
 	// Guarded by mu, which is not held while waiting for the server.

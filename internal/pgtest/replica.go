@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func (c *Cluster) CatchUp(ctx context.Context) error {
 
 // Promote makes a replica the primary, waits until it takes writes, and points
 // the other replicas to it. The old primary is left as it is, running or not,
-// and belongs to the cluster only for Stop.
+// and belongs to the cluster only for Stop, Rejoin and Rebuild.
 func (c *Cluster) Promote(ctx context.Context, i *Instance) error {
 	n := slices.Index(c.Replicas, i)
 	if n < 0 {
@@ -137,6 +138,82 @@ func (c *Cluster) Promote(ctx context.Context, i *Instance) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// Rejoin makes a server that was left behind by Promote a standby of the
+// present primary, on its old port, and waits until it streams. Its data must be
+// a prefix of the primary's, as after a shutdown that all replicas have seen
+// (Fast, before Promote); Rebuild does without that. It is shut down first if it
+// runs.
+func (c *Cluster) Rejoin(ctx context.Context, i *Instance) error {
+	if err := c.canFollow(i); err != nil {
+		return err
+	}
+	if err := i.Stop(Fast); err != nil {
+		return err
+	}
+	return c.follow(ctx, i)
+}
+
+// Rebuild makes a server a standby of the present primary, on its old port, with
+// a new copy of the primary's data in place of its own: that may have gone
+// another way, or the server may have been killed.
+func (c *Cluster) Rebuild(ctx context.Context, i *Instance) error {
+	if err := c.canFollow(i); err != nil {
+		return err
+	}
+	if err := i.Kill(); err != nil {
+		return err
+	}
+	removeSharedMemory(i.DataDir)
+	if err := os.RemoveAll(i.DataDir); err != nil {
+		return err
+	}
+	if err := c.Primary.backup(ctx, i.DataDir); err != nil {
+		return fmt.Errorf("back up %s for %s: %w", c.Primary.Name, i.Name, err)
+	}
+	return c.follow(ctx, i)
+}
+
+func (c *Cluster) canFollow(i *Instance) error {
+	if i == c.Primary || !slices.Contains(c.instances(), i) {
+		return fmt.Errorf("%s cannot follow %s", i.Name, c.Primary.Name)
+	}
+	return nil
+}
+
+// follow starts a server that is down as a standby of the primary.
+func (c *Cluster) follow(ctx context.Context, i *Instance) error {
+	i.upstream = c.Primary
+	if err := errors.Join(i.writeConfig(), i.start(ctx)); err != nil {
+		return err
+	}
+	if err := c.waitStreaming(ctx, i); err != nil {
+		return err
+	}
+	if !slices.Contains(c.Replicas, i) {
+		c.Replicas = append(slices.Clone(c.Replicas), i)
+	}
+	return nil
+}
+
+// Demote restarts the primary as a standby of its first replica. Until Promote
+// there is nobody who takes writes: Primary is still the one that was, and one
+// of Replicas, too.
+func (c *Cluster) Demote(ctx context.Context) error {
+	old := c.Primary
+	if len(c.Replicas) == 0 || slices.Contains(c.Replicas, old) {
+		return fmt.Errorf("demote %s: it has nobody to follow", old.Name)
+	}
+	if err := old.Stop(Fast); err != nil {
+		return err
+	}
+	old.upstream = c.Replicas[0]
+	if err := errors.Join(old.writeConfig(), old.start(ctx)); err != nil {
+		return err
+	}
+	c.Replicas = append(slices.Clone(c.Replicas), old)
 	return nil
 }
 
