@@ -140,6 +140,12 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 	s.rested()
 	s.unlink(l)
 	s.skipToSync = s.skipToSync || usable && skip
+	if !usable && !gone {
+		s.over = true
+		if !told && s.ending == nil {
+			s.ending = lost.Fatal()
+		}
+	}
 	s.mu.Unlock()
 	switch {
 	case gone:

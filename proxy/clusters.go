@@ -238,9 +238,13 @@ func (s *Server) fence(database string, primary int) {
 		ss.mu.Lock()
 		l := ss.link
 		stale := ss.database == database && ss.route != nil && l != nil && !l.replica && l.host != primary
+		waits := ss.database == database && ss.route != nil && l == nil && hostIndex(ss.pool.Key()) != primary
 		ss.mu.Unlock()
 		if stale {
 			l.conn.Wire().Kill()
+		}
+		if waits {
+			ss.stopWait(errMoved)
 		}
 	}
 	for _, p := range s.pools.All() {

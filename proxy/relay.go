@@ -45,6 +45,10 @@ func (s *session) take(p []byte) (used int, err error) {
 	}
 	h, ok := wire.ParseHeader(p)
 	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return 0, net.ErrClosed
+	}
 	if s.link == nil && s.pass > 0 {
 		// The server was lost in the middle of a frame: the rest is not a new one.
 		s.discard, s.pass = s.pass, 0

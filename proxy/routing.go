@@ -228,22 +228,28 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 			return nil, err
 		}
 		l, err := s.acquireFrom(p)
+		if err == nil {
+			// fence looks for this link when the view has changed: whoever comes
+			// second sees what the first has done.
+			l.host, l.replica, l.took = host, d.Target == router.TargetReplica, 0
+			if s.fits(d, l) {
+				r.cluster.Count(d)
+				if l.replica {
+					r.cluster.Start(host)
+				}
+				return l, nil
+			}
+		}
 		switch {
-		case err == nil && d.Target == router.TargetPrimary && l.conn.Standby.Load():
-			// It was demoted behind our back.
+		case err == nil:
+			l.replica = false
 			s.unlink(l)
-			r.cluster.Suspect(host)
 			s.mu.Unlock()
 			l.conn.Release()
 			time.Sleep(time.Millisecond)
 			s.mu.Lock()
-		case err == nil:
-			l.host, l.replica, l.took = host, d.Target == router.TargetReplica, 0
-			r.cluster.Count(d)
-			if l.replica {
-				r.cluster.Start(host)
-			}
-			return l, nil
+		case errors.Is(err, errMoved):
+			s.mu.Lock()
 		case !isConnectError(err):
 			return nil, err
 		default:
@@ -270,6 +276,26 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 	}
 	s.mu.Unlock()
 	return nil, pgerr.NoPrimary(s.database)
+}
+
+// errMoved ends the wait for a connection to a host that is not the primary any more.
+var errMoved = errors.New("another host is the primary now")
+
+// fits says whether a connection that was waited for is still the right one. A
+// server that calls itself a standby takes no writes: it was demoted, or the
+// connection is from before its promotion and will say so only when it is used,
+// so it is not used again. mu is held.
+func (s *session) fits(d *router.Decision, l *link) bool {
+	if d.Target != router.TargetPrimary {
+		return true
+	}
+	if l.conn.Standby.Load() {
+		s.route.cluster.Suspect(l.host)
+		l.conn.Retire()
+		return false
+	}
+	host, ok := s.route.cluster.Primary()
+	return ok && host == l.host
 }
 
 // maxHosts bounds the search for a host: it ends by time before.

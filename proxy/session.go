@@ -85,6 +85,7 @@ type session struct {
 	unnamed    slot
 	resting    chan struct{} // closed when everything is answered; nil: nobody waits
 	leaving    bool          // run rests because the client has said goodbye
+	over       bool          // nothing of the client is taken any more: it hears the end
 	ending     *pgerr.Error  // what to tell the client at the end, if anything
 	since      time.Duration // of the last change between idle, waiting and active
 	xactSince  time.Duration
@@ -242,6 +243,8 @@ func (s *session) poolError(err error) error {
 			return refused
 		}
 		return pgerr.CannotConnect(connect.Database, connect.Attempts, connect.Err, connect.RetryIn)
+	case errors.Is(err, errMoved):
+		return err
 	case errors.Is(err, pool.ErrClosed):
 		return pgerr.Shutdown()
 	case errors.Is(err, pool.ErrWaitStopped):

@@ -201,8 +201,7 @@ func (c *Cluster) Classify(text string) Class {
 func (c *Cluster) Decide(class *Class, s *Session) Decision {
 	d := Decide(Input{Class: class, Session: s, Options: c.options.Load()})
 	if d.Target == TargetReplica && c.settings.Load().Shadow {
-		c.counts[1][d.Reason].Add(1)
-		return Decision{Target: TargetPrimary, Reason: ReasonDisabled}
+		return Decision{Target: TargetPrimary, Reason: ReasonShadow, Hazard: d.Reason}
 	}
 	return d
 }

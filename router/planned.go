@@ -51,7 +51,7 @@ func (c *Cluster) SwitchOver(ctx context.Context, report func(SwitchoverState)) 
 func (c *Cluster) finishOver(from int) {
 	for {
 		orders, outcome := c.stepOver(from)
-		if orders.State == SwitchoverServing || orders.State == SwitchoverReleasing {
+		if c.Closed() || orders.State == SwitchoverServing || orders.State == SwitchoverReleasing {
 			c.log.Info("switchover", "outcome", int(outcome), "primary", c.view.Load().Primary)
 			return
 		}

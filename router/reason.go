@@ -71,6 +71,7 @@ const (
 	ReasonReplicasBehind // the session's floor
 	ReasonFloorUnknown
 	ReasonRetried
+	ReasonShadow
 	ReasonMoved // a transaction, behind its first statement that is no safe read
 
 	reasonEnd
@@ -146,6 +147,7 @@ func reasonNames() [reasonEnd]string {
 		ReasonReplicasBehind:      "replicas-behind",
 		ReasonFloorUnknown:        "floor-unknown",
 		ReasonRetried:             "retried",
+		ReasonShadow:              "shadow",
 		ReasonMoved:               "moved",
 	}
 }

@@ -73,9 +73,9 @@ func readFor(t *testing.T, p *penstock, long time.Duration) []time.Duration {
 		conn := p.connect(t, "default_query_exec_mode=cache_statement")
 		all.Go(func() {
 			for time.Now().Before(end) {
-				var n int64
+				var n, host int
 				began := time.Now()
-				if err := conn.QueryRow(context.Background(), getOwn, 0).Scan(&n); err != nil {
+				if err := conn.QueryRow(context.Background(), getOwn, 0).Scan(&n, &host); err != nil {
 					t.Error(err)
 					return
 				}

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,18 +62,27 @@ func setUp(tb testing.TB, c *pgtest.Cluster, statements ...string) {
 			tb.Fatal(err)
 		}
 	}
+	for i, r := range c.Replicas {
+		if err := alter(r, "extra_float_digits", strconv.Itoa(-1-i)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	if err := c.CatchUp(ctx); err != nil {
 		tb.Fatal(err)
 	}
 }
 
-// applyDelay has a replica replay commits so much later than they happened.
-func applyDelay(r *pgtest.Instance, d time.Duration) error {
-	sql := fmt.Sprintf("ALTER SYSTEM SET recovery_min_apply_delay = '%dms'", d.Milliseconds())
-	if err := r.Exec(context.Background(), "postgres", sql); err != nil {
+// alter changes a setting of a running server.
+func alter(i *pgtest.Instance, name, value string) error {
+	if err := i.Exec(context.Background(), "postgres", fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value)); err != nil {
 		return err
 	}
-	return r.Exec(context.Background(), "postgres", "SELECT pg_reload_conf()")
+	return i.Exec(context.Background(), "postgres", "SELECT pg_reload_conf()")
+}
+
+// applyDelay has a replica replay commits so much later than they happened.
+func applyDelay(r *pgtest.Instance, d time.Duration) error {
+	return alter(r, "recovery_min_apply_delay", fmt.Sprintf("%dms", d.Milliseconds()))
 }
 
 // startAt starts a Penstock before servers at the given addresses.
@@ -139,20 +147,6 @@ postgres = "x"
 		}
 	})
 	return p
-}
-
-var countOf = regexp.MustCompile(`([a-z-]+)=(\d+)/(\d+)`)
-
-// served returns how many decisions led to the primary and to replicas so far.
-func (p *penstock) served() (primary, replica int) {
-	text, _, _ := strings.Cut(p.routes(), ";")
-	for _, m := range countOf.FindAllStringSubmatch(text, -1) {
-		n, _ := strconv.Atoi(m[2])
-		primary += n
-		n, _ = strconv.Atoi(m[3])
-		replica += n
-	}
-	return primary, replica
 }
 
 // everywhere waits until each of so many replicas takes reads.
@@ -311,15 +305,17 @@ type pairs struct {
 	clients int
 	total   int // pairs of all clients
 
-	done       atomic.Int64 // pairs
-	reads      atomic.Int64 // statements that read outside of transactions that write
-	onPrimary  atomic.Int64 // of reads: those that were told to go there
-	own        atomic.Int64 // violations of read-your-writes
-	back       atomic.Int64 // violations of monotonic reads
-	lost       atomic.Int64 // transactions that were lost with their replica
-	failures   atomic.Int64
-	mu         sync.Mutex
-	complaints []string
+	done        atomic.Int64 // pairs
+	reads       atomic.Int64 // statements that read outside of transactions that write
+	onReplicas  atomic.Int64 // of reads
+	onPrimary   atomic.Int64 // of reads: those that were told to go there
+	own         atomic.Int64 // violations of read-your-writes
+	back        atomic.Int64 // violations of monotonic reads
+	primaryBack atomic.Int64 // of those: the primary did not show what a replica had shown
+	lost        atomic.Int64 // transactions that were lost with their replica
+	failures    atomic.Int64
+	mu          sync.Mutex
+	complaints  []string
 }
 
 // counters is how many rows all clients write in common.
@@ -382,6 +378,7 @@ type pairClient struct {
 	rand  *rand.Rand
 	n     int64           // last written
 	seen  [counters]int64 // of common
+	from  [counters]int   // who showed it
 	doing string
 	trail [12]string // what was done last, for complaints
 	steps int
@@ -408,10 +405,13 @@ func (c *pairClient) last() string {
 const (
 	setOwn    = "UPDATE own SET n = $2 WHERE id = $1"
 	raise     = "UPDATE common SET n = n + 1 WHERE id = $1"
-	getOwn    = "SELECT n FROM own WHERE id = $1"
-	getCommon = "SELECT n FROM common WHERE id = $1"
-	getBoth   = "SELECT (SELECT n FROM own WHERE id = $1), (SELECT n FROM common WHERE id = $2)"
+	getOwn    = "SELECT n, " + here + " FROM own WHERE id = $1"
+	getCommon = "SELECT n, " + here + " FROM common WHERE id = $1"
+	getBoth   = "SELECT (SELECT n FROM own WHERE id = $1), (SELECT n FROM common WHERE id = $2), " + here
 	there     = "/* penstock: primary */ "
+	// here is the number of the server, 0 being the primary: setUp has them
+	// give a number with so many digits less. It is a read like any other.
+	here = "17 - length((0.123456789012345::float8)::text)"
 )
 
 // pair writes and reads back.
@@ -489,7 +489,7 @@ func (c *pairClient) write() error {
 			if err := c.readOwn(tx, "read in the transaction"); err != nil {
 				return err
 			}
-			c.w.reads.Add(-1)
+			c.w.reads.Add(-1) // no other server would do
 		}
 		return tx.Commit(ctx)
 	case 1:
@@ -547,23 +547,26 @@ func (c *pairClient) readBoth() error {
 	k := c.rand.IntN(counters)
 	c.step("read both, %d, n=%d", k, c.n)
 	var n, m int64
-	if err := c.conn.QueryRow(context.Background(), getBoth, c.id, k).Scan(&n, &m); err != nil {
+	var host int
+	if err := c.conn.QueryRow(context.Background(), getBoth, c.id, k).Scan(&n, &m, &host); err != nil {
 		return err
 	}
-	c.w.reads.Add(1)
-	c.step("got %d, %d", n, m)
+	c.answered(host)
+	c.step("got %d, %d from %d", n, m, host)
 	c.look(n)
-	c.lookCommon(k, m)
+	c.lookCommon(k, m, host)
 	return nil
 }
 
 func (c *pairClient) readOwn(q pairQuerier, how string) error {
 	c.step("%s, n=%d", how, c.n)
 	var n int64
-	if err := q.QueryRow(context.Background(), getOwn, c.id).Scan(&n); err != nil {
+	var host int
+	if err := q.QueryRow(context.Background(), getOwn, c.id).Scan(&n, &host); err != nil {
 		return err
 	}
-	c.w.reads.Add(1)
+	c.answered(host)
+	c.step("got %d from %d", n, host)
 	c.look(n)
 	return nil
 }
@@ -578,22 +581,35 @@ func (c *pairClient) look(n int64) {
 func (c *pairClient) readCommon(q pairQuerier, k int, hint string) error {
 	c.step("%sread common %d, seen %d, in a transaction: %v", hint, k, c.seen[k], q != pairQuerier(c.conn))
 	var n int64
-	if err := q.QueryRow(context.Background(), hint+getCommon, k).Scan(&n); err != nil {
+	var host int
+	if err := q.QueryRow(context.Background(), hint+getCommon, k).Scan(&n, &host); err != nil {
 		return err
 	}
 	if hint == there {
 		c.w.onPrimary.Add(1)
 	}
-	c.w.reads.Add(1)
-	c.step("got %d", n)
-	c.lookCommon(k, n)
+	c.answered(host)
+	c.step("got %d from %d", n, host)
+	c.lookCommon(k, n, host)
 	return nil
 }
 
-func (c *pairClient) lookCommon(k int, n int64) {
+func (c *pairClient) answered(host int) {
+	c.w.reads.Add(1)
+	if host != 0 {
+		c.w.onReplicas.Add(1)
+	}
+}
+
+func (c *pairClient) lookCommon(k int, n int64, host int) {
 	if n < c.seen[k] {
 		c.w.back.Add(1)
-		c.w.complain("client %d (%s) saw %d and then %d of counter %d:%s", c.id, c.mode, c.seen[k], n, k, c.last())
+		if host == 0 {
+			c.w.primaryBack.Add(1)
+		}
+		c.w.complain("client %d (%s) saw %d on %d and then %d on %d of counter %d:%s", c.id, c.mode, c.seen[k], c.from[k], n, host, k, c.last())
 	}
-	c.seen[k] = max(c.seen[k], n)
+	if n > c.seen[k] {
+		c.seen[k], c.from[k] = n, host
+	}
 }

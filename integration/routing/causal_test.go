@@ -49,7 +49,6 @@ func readBack(t *testing.T, total int) {
 	p := start(t, c, "trust_hints = true\ncausal_wait = \"5ms\"", "")
 	p.everywhere(t, 3)
 	w := &pairs{p: p, clients: clients, total: total}
-	_, before := p.served()
 	stop, trouble := make(chan struct{}), newTrouble(c.Replicas)
 	var troubled sync.WaitGroup
 	troubled.Go(func() { trouble.run(stop) })
@@ -58,18 +57,25 @@ func readBack(t *testing.T, total int) {
 	took := time.Since(began)
 	close(stop)
 	troubled.Wait()
-	_, after := p.served()
 
 	t.Logf("%d pairs in %v, %d reads, %.1f %% of them by replicas (%.1f %% of those not told to go to the primary); %s",
-		w.done.Load(), took.Round(time.Millisecond), w.reads.Load(), share(after-before, w.reads.Load()),
-		share(after-before, w.reads.Load()-w.onPrimary.Load()), trouble)
+		w.done.Load(), took.Round(time.Millisecond), w.reads.Load(), share(w.onReplicas.Load(), w.reads.Load()),
+		share(w.onReplicas.Load(), w.reads.Load()-w.onPrimary.Load()), trouble)
 	t.Log(p.routes())
 	t.Logf("%d read-only transactions were lost with their replica", w.lost.Load())
 	for _, s := range w.complaints {
 		t.Log(s)
 	}
-	if own, back := w.own.Load(), w.back.Load(); own+back > 0 {
-		t.Errorf("%d reads did not see the session's own write, %d went back in time", own, back)
+	own, ahead := w.own.Load(), w.primaryBack.Load()
+	if back := w.back.Load() - ahead; own+back > 0 {
+		t.Errorf("%d reads did not see the session's own write, %d on replicas went back in time", own, back)
+	}
+	// A commit is flushed, and so may be replayed, a moment before the primary
+	// itself shows it (xact.c, CommitTransaction: RecordTransactionCommit comes
+	// before ProcArrayEndTransaction). Nothing in SQL tells when it does.
+	t.Logf("%d reads on the primary missed what a replica had shown before", ahead)
+	if ahead > w.reads.Load()/5000 {
+		t.Errorf("those are too many to be that moment")
 	}
 	if n := w.failures.Load(); n > 0 {
 		t.Errorf("%d clients saw an error", n)
@@ -79,7 +85,7 @@ func readBack(t *testing.T, total int) {
 	}
 }
 
-func share(some int, all int64) float64 { return 100 * float64(some) / max(1, float64(all)) }
+func share(some, all int64) float64 { return 100 * float64(some) / max(1, float64(all)) }
 
 // TestEventualConsistencyReadsThePast shows that the clients above notice it.
 func TestEventualConsistencyReadsThePast(t *testing.T) {
@@ -235,8 +241,8 @@ func TestProbesAreCoalesced(t *testing.T) {
 				}
 				writes.Add(1)
 				if n%8 == 0 { // and somebody waits for an answer
-					var got int
-					if err := conn.QueryRow(ctx, getOwn, i).Scan(&got); err != nil || got != n {
+					var got, host int
+					if err := conn.QueryRow(ctx, getOwn, i).Scan(&got, &host); err != nil || got != n {
 						t.Errorf("wrote %d, read %d: %v", n, got, err)
 						return
 					}
@@ -285,7 +291,6 @@ func TestReplicasServeDespiteLag(t *testing.T) {
 	w := &pairs{p: p, clients: clients}
 	var writes atomic.Int64
 	var all sync.WaitGroup
-	_, before := p.served()
 	end := time.Now().Add(long)
 	for i := range clients {
 		mode := modes()[i%len(modes())]
@@ -312,8 +317,7 @@ func TestReplicasServeDespiteLag(t *testing.T) {
 		})
 	}
 	all.Wait()
-	_, after := p.served()
-	part := share(after-before, w.reads.Load())
+	part := share(w.onReplicas.Load(), w.reads.Load())
 	t.Logf("%.0f writes/s and %.0f reads/s at %v: %.1f %% of the reads by replicas", float64(writes.Load())/long.Seconds(),
 		float64(w.reads.Load())/long.Seconds(), lag, part)
 	t.Log(p.routes())
