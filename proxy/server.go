@@ -409,11 +409,6 @@ func (s *Server) database(name string) *config.Database {
 	return dbs[config.Fallback]
 }
 
-// poolFor returns the pool of a database and user, with its settings now.
-func (s *Server) poolFor(database, user string) (*pool.Pool, error) {
-	return s.poolOfHost(database, user, 0)
-}
-
 // poolConfig turns the configuration of a database into that of one pool.
 func (s *Server) poolConfig(k pool.Key) (*pool.Config, error) {
 	d, host := s.database(k.Database), hostIndex(k)

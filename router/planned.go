@@ -20,7 +20,7 @@ func (c *Cluster) SwitchOver(ctx context.Context, report func(SwitchoverState)) 
 	}
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	state, drained := SwitchoverServing, false
+	state := SwitchoverServing
 	for {
 		orders, outcome := c.stepOver(from)
 		if orders.State != state {
@@ -30,8 +30,7 @@ func (c *Cluster) SwitchOver(ctx context.Context, report func(SwitchoverState)) 
 		if orders.CancelOpen {
 			c.end(from)
 		}
-		if orders.Promote && !drained {
-			drained = true
+		if orders.Promote {
 			c.done.Go(func() { c.finishOver(from) })
 			return SwitchoverPending
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -25,9 +26,7 @@ import (
 func servers(tb testing.TB, replicas int, settings map[string]string) *pgtest.Cluster {
 	tb.Helper()
 	all := map[string]string{"max_connections": "300", "fsync": "off", "autovacuum": "off", "hot_standby_feedback": "on"}
-	for k, v := range settings {
-		all[k] = v
-	}
+	maps.Copy(all, settings)
 	c, err := pgtest.Start(context.Background(), pgtest.Options{
 		BinDir: os.Getenv("PENSTOCK_TEST_BINDIR"), Replicas: replicas, Settings: all,
 	})
