@@ -26,11 +26,19 @@
 //
 // A string of several statements goes to a replica only if all of them are safe.
 //
-// What it never does: no I/O, no clock of its own, no chance of its own: time and
-// randomness are passed in. It never looks at a text, only at what sqlscan said.
+// # The cluster
 //
-// Goroutines: none; callers drive. Locks: [Balancer], [Prober], [Budget], [Lag]
-// and [Learned] have one mutex each. All are leaves: nothing is called under them.
-// [Roles], [Switchover] and [Floor] belong to one goroutine, or to the lock of
-// whoever holds them.
+// [Cluster] is the one part with I/O: it watches the hosts, keeps the catalog's
+// snapshot, and lets sessions wait. All that is decided in it, the pure parts
+// decide: no I/O, no clock and no chance of their own, time and randomness are
+// passed in.
+//
+// What it never does: it never sends a client's statement, and never looks at a
+// text itself, only at what sqlscan said.
+//
+// Goroutines: one monitor.watch for each host, one Cluster.readCatalog, and two
+// that end by themselves (announce, finishOver). Locks: Cluster.mu, under which
+// the leaves may be taken: [Balancer], [Prober], [Budget], [Lag] and [Learned] have
+// one mutex each. [Roles] and [Switchover] belong to Cluster.mu, a [Trail] to its
+// session's lock.
 package router
