@@ -117,14 +117,14 @@ func sendCancel(conn net.Conn, pid uint32, secret []byte) error {
 // dial opens one connection and puts it to work. It goes on when whoever
 // wanted it has gone: the pool keeps what it has paid for.
 func (p *Pool) dial(generation uint64) {
-	cfg := p.Config()
+	cfg, began := p.Config(), time.Now()
 	login, err := p.login(cfg)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialing--
 	if err != nil {
 		p.limits.give(p.key)
-		p.dialFailed(err)
+		p.dialFailed(err, began)
 		return
 	}
 	p.backoff = backoff{}
@@ -149,9 +149,9 @@ func (p *Pool) login(cfg *Config) (login *Login, err error) {
 
 // dialFailed notes a failure. Whoever waits on a pool that has nothing is told
 // at once why: mu is held.
-func (p *Pool) dialFailed(err error) {
+func (p *Pool) dialFailed(err error, began time.Time) {
 	now := time.Now()
-	p.backoff.failed(err, now)
+	p.backoff.failed(err, began, now)
 	p.log.Warn("connect to server", "error", err, "attempt", p.backoff.failures, "retry_in", p.backoff.wait(now).String())
 	if len(p.conns) == 0 && p.dialing == 0 {
 		for w := p.waiters.pop(); w != nil; w = p.waiters.pop() {
@@ -178,6 +178,7 @@ func (p *Pool) newConn(cfg *Config, login *Login, generation uint64) *Conn {
 // backoff spaces out connects that fail.
 type backoff struct {
 	failures int
+	noted    time.Time // the last one
 	next     time.Time
 	last     error
 }
@@ -187,10 +188,16 @@ const (
 	lastRetry  = 15 * time.Second // PgBouncer's server_login_retry
 )
 
-func (b *backoff) failed(err error, now time.Time) {
+// failed notes a failure. Of connects that were begun together, the first
+// failure counts.
+func (b *backoff) failed(err error, began, now time.Time) {
+	b.last = err
+	if began.Before(b.noted) {
+		return
+	}
+	b.noted = now
 	delay := min(firstRetry<<min(b.failures, 10), lastRetry)
 	b.failures++
-	b.last = err
 	b.next = now.Add(delay/2 + rand.N(delay/2+1))
 }
 

@@ -429,6 +429,16 @@ func (p *Pool) Reconnect() {
 	p.renew()
 }
 
+// Retry has a connect tried at once that waits for another time after
+// failures: the server is known to be back.
+func (p *Pool) Retry() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.backoff = backoff{}
+	p.grow()
+	p.wake()
+}
+
 // Kill closes every connection at once.
 func (p *Pool) Kill() {
 	p.mu.Lock()

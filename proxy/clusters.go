@@ -53,6 +53,7 @@ func (s *Server) cluster(database string) (*router.Cluster, error) {
 		Settings: set, Log: s.log.With("db", database),
 		Changed: func(primary int) { s.fence(database, primary) },
 		Busy:    func(host int) (open, running int) { return s.busyOn(database, host) },
+		Back:    func(host int) { s.retryHost(database, host) },
 		End:     func(host int) { s.endOn(database, host) },
 	}
 	for host := range 1 + len(d.Replicas) {
@@ -250,6 +251,15 @@ func (s *Server) fence(database string, primary int) {
 	for _, p := range s.pools.All() {
 		if k := p.Key(); k.Database == database && hostIndex(k) != primary {
 			p.Reconnect()
+		}
+	}
+}
+
+// retryHost has connects to a host tried at once that wait for another time.
+func (s *Server) retryHost(database string, host int) {
+	for _, p := range s.pools.All() {
+		if k := p.Key(); k.Database == database && hostIndex(k) == host {
+			p.Retry()
 		}
 	}
 }

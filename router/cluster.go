@@ -65,6 +65,8 @@ type ClusterOptions struct {
 	// Busy returns the sessions in a transaction and those running a single
 	// statement on a host that they took for the primary.
 	Busy func(host int) (open, running int)
+	// Back is called when a host answers again: it may be connected to.
+	Back func(host int)
 	// End ends the sessions in a transaction there.
 	End func(host int)
 }
@@ -87,6 +89,7 @@ type Cluster struct {
 	busy     func(host int) (open, running int)
 	end      func(host int)
 	changed  func(primary int)
+	back     func(host int)
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 	reload   chan struct{} // wakes the catalog's goroutine
@@ -128,7 +131,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 	c := &Cluster{
 		log: o.Log, prober: NewProber(time.Millisecond), lag: new(Lag), learned: new(Learned),
 		fallback: NewBudget(0.25, 20, 200), retries: NewBudget(0.2, 50, 1000),
-		texts: sqlscan.NewCache[Class](textBytes), busy: o.Busy, end: o.End, changed: o.Changed, stop: stop,
+		texts: sqlscan.NewCache[Class](textBytes), busy: o.Busy, end: o.End, changed: o.Changed, back: o.Back, stop: stop,
 		reload: make(chan struct{}, 1), seen: make([]Observation, len(o.Hosts)), roles: NewRoles(0),
 		switchover: NewSwitchover(SwitchoverOptions{Window: switchoverWindow}),
 		wake:       make(chan struct{}), probed: make(chan struct{}),

@@ -129,6 +129,7 @@ func (m *monitor) ask(ctx context.Context, now time.Time) {
 	if m.failures > 0 {
 		m.cluster.log.Info("host answers again", "host", m.host.Name)
 		m.failures = 0
+		m.cluster.back(m.index)
 	}
 	m.cluster.answered(m, o)
 }

@@ -20,6 +20,9 @@ func (c *Cluster) answered(m *monitor, o Observation) {
 	if !old.OK || old.InRecovery != o.InRecovery || old.Timeline != o.Timeline || old.System != o.System {
 		v = c.rule(time.Now())
 	}
+	if o.InRecovery && v.Primary != m.index && v.Ruling.Replicas&(1<<m.index) != 0 && !m.suspected.Load() {
+		c.balancer.SetUp(o.At, m.index, true) // a suspicion of before this probe is over
+	}
 	primary := v.Primary == m.index && !o.InRecovery
 	if o.InRecovery {
 		c.balancer.Observe(o.At, m.index, at)
