@@ -152,7 +152,7 @@ func (p *Pool) login(cfg *Config) (login *Login, err error) {
 func (p *Pool) dialFailed(err error, began time.Time) {
 	now := time.Now()
 	p.backoff.failed(err, began, now)
-	p.log.Warn("connect to server", "error", err, "attempt", p.backoff.failures, "retry_in", p.backoff.wait(now).String())
+	p.log.Warn("connect to server", "error", err, "attempt", p.backoff.attempts, "retry_in", p.backoff.wait(now).String())
 	if len(p.conns) == 0 && p.dialing == 0 {
 		for w := p.waiters.pop(); w != nil; w = p.waiters.pop() {
 			w.grant(nil, p.backoff.refusal(p.key.Database, now))
@@ -177,7 +177,8 @@ func (p *Pool) newConn(cfg *Config, login *Login, generation uint64) *Conn {
 
 // backoff spaces out connects that fail.
 type backoff struct {
-	failures int
+	attempts int
+	failures int       // of attempts that were begun together, one
 	noted    time.Time // the last one
 	next     time.Time
 	last     error
@@ -192,6 +193,7 @@ const (
 // failure counts.
 func (b *backoff) failed(err error, began, now time.Time) {
 	b.last = err
+	b.attempts++
 	if began.Before(b.noted) {
 		return
 	}
@@ -216,5 +218,5 @@ func (b *backoff) refusal(database string, now time.Time) error {
 	if wait == 0 {
 		return nil
 	}
-	return &ConnectError{Database: database, Attempts: b.failures, RetryIn: wait, Err: b.last}
+	return &ConnectError{Database: database, Attempts: b.attempts, RetryIn: wait, Err: b.last}
 }
