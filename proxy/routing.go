@@ -87,6 +87,16 @@ func (s *session) takeBehind(l *link, p []byte) (used int, err error) {
 // takeRouted does what take does where hosts are to be chosen from and none is
 // linked. mu is held on entry and not on return.
 func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
+	if s.route.cluster.Closed() {
+		if err := s.renewRoute(); err != nil {
+			s.mu.Unlock()
+			return 0, err
+		}
+		if s.route == nil {
+			s.mu.Unlock()
+			return 0, errAgain
+		}
+	}
 	r := s.route
 	c := s.firstCycle(p, r)
 	if c.text != "" && s.mode == modeTransaction {
@@ -117,6 +127,29 @@ func (s *session) takeRouted(h wire.Header, p []byte) (used int, err error) {
 	}
 	s.prefixBegin(l)
 	return s.send(l, p)
+}
+
+// renewRoute finds the session's place after a reload that has changed the
+// hosts. What the session must not be sent back behind is asked for anew. mu is held.
+func (s *session) renewRoute() error {
+	old := s.route
+	r, err := s.srv.newRoute(s.database, s.start)
+	if err != nil {
+		return err
+	}
+	p, err := s.srv.poolOfHost(s.database, s.user, 0)
+	if err != nil {
+		return err
+	}
+	s.route, s.pool = r, p
+	switch {
+	case r != nil:
+		r.begin, r.begins = old.begin, old.begins
+		r.cluster.DoneAt(&r.trail, 0, true)
+	case old.begin != "":
+		return pgerr.Shutdown() // its BEGIN has nowhere to be kept
+	}
+	return nil
 }
 
 // reads says whether a class is that of a read that may be run twice.
@@ -221,6 +254,14 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 		host, err := s.host(d, began, limit)
 		if err != nil {
 			return nil, err
+		}
+		if d.Target == router.TargetPrimary && d.Reads() && !r.cluster.Shown(&r.trail) {
+			trail := r.trail
+			s.phase = phaseWaiting
+			s.mu.Unlock()
+			r.cluster.AwaitShown(&trail)
+			s.mu.Lock()
+			s.phase = phaseIdle
 		}
 		p, err := s.poolOf(host)
 		if err != nil {

@@ -56,7 +56,6 @@ type session struct {
 	connectedAt time.Time
 	start       pool.Settings // settings asked for at startup, as they were written
 	startExtra  pool.Settings // those of them that servers do not report
-	route       *route        // nil: the database has one host
 
 	// Owned by run.
 	pass    int    // bytes of a large frame still to be forwarded
@@ -73,6 +72,7 @@ type session struct {
 	// mu guards the fields below and those of the link. No client I/O and no
 	// waiting happens under it; link.writing and Pool.mu may be taken.
 	mu         sync.Mutex
+	route      *route     // nil: the database has one host
 	pool       *pool.Pool // the one that was used last
 	link       *link      // nil while no server connection is linked
 	phase      phase

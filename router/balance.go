@@ -387,6 +387,27 @@ func Fallback(now time.Time, c Choice, causalWait, limit time.Duration, budget *
 	return WayWait, limit
 }
 
+// Leave says whether a session is better off on another host than the one that
+// it has been reading from: that is down or ejected, or much slower than another.
+func (b *Balancer) Leave(now time.Time, host int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := &b.hosts[host]
+	if !h.up || now.Before(h.ejected) {
+		return true
+	}
+	if b.latencyOf(now, h) < worthEjecting {
+		return false
+	}
+	for i := range b.hosts {
+		o := &b.hosts[i]
+		if i != host && o.up && o.weight > 0 && !now.Before(o.ejected) && b.cost(now, h) > b.options.Outlier*b.cost(now, o) {
+			return true
+		}
+	}
+	return false
+}
+
 // Forget drops what is known of a host's position: its server may have been
 // restarted behind what it had replayed.
 func (b *Balancer) Forget(host int) {

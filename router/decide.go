@@ -40,6 +40,16 @@ type Decision struct {
 	Rule   uint8 // the number of the rule that decided, from 1
 }
 
+// Reads says whether what goes there is a text that only reads, or would but for
+// a name in it.
+func (d Decision) Reads() bool {
+	switch d.Reason {
+	case ReasonHintPrimary, ReasonSetTarget, ReasonStartupTarget, ReasonRule, ReasonLearned:
+		return true
+	}
+	return d.Reason >= ReasonSafeRead && d.Reason < ReasonTransaction || d.Reason >= ReasonNoHealthyReplica && d.Reason <= ReasonRetried
+}
+
 // Decide is a pure function; the package comment has the order of what it looks at.
 func Decide(in Input) Decision {
 	s, c, o := in.Session, in.Class, in.Options

@@ -21,7 +21,9 @@ type monitor struct {
 	host    Host
 	prober  *Prober // of a replica: numbers of reads become positions
 	wake    chan struct{}
+	shown   *Prober // of a replica: numbers of reads that the primary shows as well
 
+	verify    atomic.Bool   // somebody waits for shown
 	epoch     atomic.Uint64 // raised with each connection: the server may be another since
 	suspected atomic.Bool
 	last      atomic.Int64 // when the last answer was asked for, Unix nanoseconds
@@ -35,10 +37,16 @@ type monitor struct {
 	flushed  LSN // of a primary
 	page     uint64
 	segment  uint64
+
+	caught    bool           // nothing was left to replay, so nothing was half replayed
+	before    Position       // of the probe before the last that had numbers to cover
+	covers    uint64         // by that one
+	toPrimary *pgconn.PgConn // of the host primary
+	primary   int
 }
 
 func newMonitor(c *Cluster, index int, h Host) *monitor {
-	return &monitor{cluster: c, index: index, host: h, prober: NewProber(time.Millisecond), wake: make(chan struct{}, 1)}
+	return &monitor{cluster: c, index: index, host: h, prober: NewProber(time.Millisecond), shown: NewProber(0), wake: make(chan struct{}, 1)}
 }
 
 // How often a host is asked.
@@ -132,9 +140,13 @@ func (m *monitor) ask(ctx context.Context, now time.Time) {
 		m.cluster.back(m.index)
 	}
 	m.cluster.answered(m, o)
+	if m.verify.Swap(false) && o.InRecovery {
+		m.cluster.verified(m, m.compare(ctx))
+	}
 }
 
 func (m *monitor) disconnect() {
+	m.hangUp()
 	if m.conn == nil {
 		return
 	}
@@ -161,7 +173,7 @@ func (m *monitor) probe(ctx context.Context, now time.Time) (Observation, error)
 	if r.Err != nil {
 		return Observation{}, r.Err
 	}
-	if len(r.Rows) != 1 || len(r.Rows[0]) != 4 {
+	if len(r.Rows) != 1 || len(r.Rows[0]) != 6 {
 		return Observation{}, errors.New("not one row in answer to a probe")
 	}
 	m.last.Store(now.UnixNano())
@@ -173,6 +185,11 @@ func (m *monitor) probe(ctx context.Context, now time.Time) (Observation, error)
 		return Observation{}, err
 	}
 	lsn, m.flushed = lsn.End(m.page, m.segment), m.flushed.End(m.page, m.segment)
+	received, err := ParseLSN(string(r.Rows[0][4]))
+	if err != nil {
+		return Observation{}, err
+	}
+	m.caught = string(r.Rows[0][5]) == "t" && received > 0 && lsn >= received
 	o := Observation{Host: m.index, OK: true, System: m.identity.System, InRecovery: string(r.Rows[0][0]) == "t", LSN: lsn, At: now}
 	if timeline, err := strconv.ParseUint(string(r.Rows[0][2]), 16, 32); err == nil && timeline > 0 {
 		m.identity.Timeline = uint32(timeline)
@@ -186,12 +203,15 @@ const probeName = "penstock_probe"
 // probeSQL: whether it is a standby; how far it is; on what timeline, in
 // hexadecimal, that of a standby being what it receives; and how far a primary
 // has flushed, since what it has only inserted may wait there for seconds until
-// it is sent, and is no lag of its replicas.
+// it is sent, and is no lag of its replicas; and what a standby had received
+// before it was asked for its replay position, and whether it streams.
 const probeSQL = `SELECT r, CASE WHEN r THEN coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn(), '0/0') ELSE pg_catalog.pg_current_wal_insert_lsn() END,
  CASE WHEN r THEN (SELECT pg_catalog.to_hex(w.received_tli) FROM pg_catalog.pg_stat_get_wal_receiver() w WHERE w.received_tli > 0)
  ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8) END,
- CASE WHEN r THEN '0/0' ELSE pg_catalog.pg_current_wal_flush_lsn() END
- FROM (SELECT pg_catalog.pg_is_in_recovery() AS r OFFSET 0) s`
+ CASE WHEN r THEN '0/0' ELSE pg_catalog.pg_current_wal_flush_lsn() END,
+ coalesce(received, '0/0'),
+ r AND EXISTS (SELECT FROM pg_catalog.pg_stat_get_wal_receiver() w WHERE w.status = 'streaming')
+ FROM (SELECT pg_catalog.pg_is_in_recovery() AS r, pg_catalog.pg_last_wal_receive_lsn() AS received OFFSET 0) s`
 
 const identitySQL = `SELECT s.system_identifier, c.timeline_id, i.wal_block_size, i.bytes_per_wal_segment
  FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_control_init() i`

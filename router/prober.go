@@ -94,6 +94,26 @@ func (p *Prober) Done(id uint64, at Position) {
 	p.next = (p.next + 1) % probeRing
 }
 
+// DoneUpTo gives an answer that covers less than what was asked when its probe
+// was sent: the numbers up to one that Asked has returned before.
+func (p *Prober) DoneUpTo(id, covers uint64, at Position) {
+	p.mu.Lock()
+	asked := p.asked
+	p.asked = min(p.asked, covers)
+	p.mu.Unlock()
+	p.Done(id, at)
+	p.mu.Lock()
+	p.asked = max(p.asked, asked)
+	p.mu.Unlock()
+}
+
+// Asked is the last number that was given before the last probe was sent.
+func (p *Prober) Asked() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
 // Failed ends a probe without an answer.
 func (p *Prober) Failed(id uint64) {
 	p.mu.Lock()

@@ -28,9 +28,12 @@ func (c *Cluster) answered(m *monitor, o Observation) {
 		c.balancer.Observe(o.At, m.index, at)
 	}
 	if m.id != 0 {
-		if m.asked == c.prober && primary || m.asked == m.prober && o.InRecovery {
+		switch {
+		case m.asked == c.prober && primary:
 			m.asked.Done(m.id, c.covered(m, at))
-		} else {
+		case m.asked == m.prober && o.InRecovery:
+			m.replayed(at)
+		default:
 			m.asked.Failed(m.id)
 		}
 		m.id = 0

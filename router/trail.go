@@ -8,6 +8,7 @@ import "time"
 type Trail struct {
 	floor  Floor
 	number uint64 // of the last read on a replica whose position is not known yet, 0 = none
+	shown  uint64 // of the same read, until the primary is known to show as much, 0 = none
 	epoch  uint64 // of the host's monitor at that time
 	host   int
 }
@@ -73,6 +74,12 @@ func (c *Cluster) pick(now time.Time, t *Trail, except int, set *Settings) Choic
 		return c.balancer.Pick(now, Position{}, excluded)
 	}
 	floor, only, state := c.resolve(t)
+	if only >= 0 && c.balancer.Leave(now, only) {
+		// Whatever it has shown, the primary has flushed before.
+		t.number = 0
+		t.floor.Committed(c.prober.NoteCommit())
+		only, state = -1, FloorUnknown
+	}
 	if state == FloorUnknown {
 		return Choice{Host: -1, Reason: ReasonFloorUnknown, Wait: -1}
 	}
@@ -118,7 +125,7 @@ func (c *Cluster) AwaitReplica(t *Trail, except int) (host int, reason Reason) {
 			return choice.Host, choice.Reason
 		}
 		waited := now.Sub(began)
-		if waited >= set.CausalWait && (c.fallback.Spend(now) || waited >= set.CausalWait+mostWait) {
+		if enough := waited >= set.CausalWait+mostWait; enough || waited >= set.CausalWait && c.primaryShows(t) && c.fallback.Spend(now) {
 			return -1, choice.Reason
 		}
 		c.kickAll()
@@ -160,7 +167,51 @@ func (c *Cluster) Finish(host int, took time.Duration, failed bool) {
 // ReadAt notes that a session has been answered by a replica.
 func (c *Cluster) ReadAt(t *Trail, host int) {
 	m := c.hosts[host]
-	t.host, t.epoch, t.number = host, m.epoch.Load(), m.prober.NoteCommit()
+	t.host, t.epoch, t.number, t.shown = host, m.epoch.Load(), m.prober.NoteCommit(), m.shown.NoteCommit()
+}
+
+// Shown says whether a read on the primary may follow what a session has read
+// on a replica. If not, AwaitShown waits until it may.
+func (c *Cluster) Shown(t *Trail) bool {
+	return c.settings.Load().Consistency == ConsistencyEventual || c.primaryShows(t)
+}
+
+// AwaitShown waits until the primary shows what a session has read on a replica.
+// Should that take longer than a commit does, the read goes on.
+func (c *Cluster) AwaitShown(t *Trail) {
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
+	timer := time.NewTimer(mostWait)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		probed := c.probed
+		c.mu.Unlock()
+		if c.primaryShows(t) {
+			return
+		}
+		c.hosts[t.host].kick()
+		select {
+		case <-probed:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// primaryShows says whether the primary shows what a session has read on a
+// replica. It has the replica's monitor find out if it does not know.
+func (c *Cluster) primaryShows(t *Trail) bool {
+	if t.shown == 0 {
+		return true
+	}
+	m := c.hosts[t.host]
+	if _, ok := m.shown.Floor(t.shown); ok || m.epoch.Load() != t.epoch {
+		t.shown = 0
+		return true
+	}
+	m.verify.Store(true)
+	return false
 }
 
 // DoneAt notes that a session has been answered by the primary, outside of a
