@@ -155,7 +155,7 @@ func (p *Pool) dialFailed(err error, began time.Time) {
 	p.log.Warn("connect to server", "error", err, "attempt", p.backoff.attempts, "retry_in", p.backoff.wait(now).String())
 	if len(p.conns) == 0 && p.dialing == 0 {
 		for w := p.waiters.pop(); w != nil; w = p.waiters.pop() {
-			w.grant(nil, p.backoff.refusal(p.key.Database, now))
+			w.grant(nil, &ConnectError{Database: p.key.Database, Attempts: p.backoff.attempts, RetryIn: p.backoff.wait(now), Err: err})
 		}
 	}
 	p.wake()

@@ -133,7 +133,7 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 		return
 	}
 	gone, usable := s.phase == phaseGone, s.pinned == "" && c.TxStatus == 'I' && l.remain == 0 && !l.fatal && !l.begun
-	told := l.fatal || l.remain > 0
+	told := (l.fatal || l.remain > 0) && !l.attempt.armed // armed: it has heard nothing
 	lost := s.lostError(l, cause)
 	answer, skip := lostAnswer(l, lost)
 	s.undo(l, l.replies.len(), false)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/penstock/penstock/internal/wire"
+	"github.com/penstock/penstock/pool"
 	"github.com/penstock/penstock/router"
 )
 
@@ -24,14 +25,31 @@ type attempt struct {
 	armed   bool // nothing of its answer has reached the client
 	failed  bool // it will be run again
 	batch   []byte
-	held    []byte     // of the answer
-	parsed  []string   // the names that it has prepared
-	unnamed *Statement // that of the session before it
+	held    []byte        // of the answer
+	parsed  []string      // the names that it has prepared
+	closed  []closed      // the names that it has closed
+	vars    pool.Settings // what the client knew before it
+	unnamed *Statement    // that of the session before it
+}
+
+// closed is a statement that a cycle has closed, under its client's name.
+type closed struct {
+	name string
+	was  named
 }
 
 // reset forgets everything but the memory.
 func (a *attempt) reset() {
-	*a = attempt{batch: a.batch[:0], held: a.held[:0], parsed: a.parsed[:0]}
+	clear(a.closed)
+	*a = attempt{batch: a.batch[:0], held: a.held[:0], parsed: a.parsed[:0], closed: a.closed[:0]}
+}
+
+// noteClose notes that a statement is about to be closed that the cycle has not
+// prepared itself.
+func (a *attempt) noteClose(name string, was named) {
+	if a.armed && was.Statement != nil && !slices.Contains(a.parsed, name) {
+		a.closed = append(a.closed, closed{name, was})
+	}
 }
 
 // arm makes cycle one that may be run again. It is called before cycle is
@@ -45,7 +63,7 @@ func (s *session) arm(l *link, cycle []byte) {
 	}
 	a.armed = true
 	a.batch = append(a.batch, cycle...)
-	a.unnamed = s.unnamed.now
+	a.unnamed, a.vars = s.unnamed.now, l.known
 }
 
 // hold keeps back what goes to the client of a cycle that may be run again,
@@ -78,6 +96,9 @@ func (d *digester) fails(f fields) bool {
 	if !a.armed || a.failed || s.phase == phaseGone || s.route == nil {
 		return false
 	}
+	if r := l.replies.first(); r == nil || r.action == skip && !r.extended() {
+		return false // of ours: the connection is closed for it, and Lost has the cycle run elsewhere
+	}
 	if !s.route.heals(l, f.code, f.message) {
 		return false
 	}
@@ -102,6 +123,10 @@ func (s *session) rerun(l *link) {
 	for _, name := range a.parsed {
 		delete(s.statements, name)
 	}
+	for _, c := range a.closed {
+		s.statements[c.name] = c.was
+	}
+	s.vars = a.vars // what was announced with the answer has not been heard
 	s.unnamed = slot{now: a.unnamed, next: a.unnamed}
 	s.route.again = slices.Clone(a.batch)
 	s.route.failedOn = l.host

@@ -1,6 +1,9 @@
 package proxy
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // A BEGIN in a simple query is answered at once where reads are routed, and
 // goes to a server in front of the first statement that needs one: only that
@@ -50,6 +53,9 @@ func parseBegin(text string) (b beginning, ok bool) {
 // words are the words of a statement in capitals, without semicolons behind
 // them. Space is what every version's scan.l takes for it.
 func words(text string) []string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return nil // PostgreSQL folds ASCII only
+	}
 	space := func(r rune) bool { return strings.ContainsRune(" \t\n\r\f", r) }
 	text = strings.TrimRightFunc(text, func(r rune) bool { return r == ';' || space(r) })
 	return strings.FieldsFunc(strings.ToUpper(text), space)

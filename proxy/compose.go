@@ -63,6 +63,7 @@ func (m *composer) compose() (err error) {
 // passing looks at a part of a long simple query for the one effect that no
 // command tag gives away.
 func (m *composer) passing(part []byte) {
+	m.s.noteText(part)
 	q := &m.l.replies
 	if q.n == 0 || m.s.mode == modeSession {
 		return
@@ -234,6 +235,7 @@ func (m *composer) query(frame, body []byte) {
 	s, l := m.s, m.l
 	r := reply{kind: replyQuery}
 	e := effectOf(body)
+	s.noteText(body)
 	r.effect, r.name = e.Kind, strings.Clone(e.Name) // the text is gone when the buffer is
 	if s.mode != modeSession {
 		if r.effect == sqlscan.Deallocate && m.deallocate(frame, r) {

@@ -30,6 +30,7 @@ func (m *composer) parse(frame, body []byte) {
 		return
 	}
 	l.conn.Counters.Parsed(true, false)
+	s.noteText(rest)
 	if len(name) == 0 {
 		m.parseUnnamed(frame, rest)
 		return
@@ -253,6 +254,7 @@ func (m *composer) close(frame, body []byte) {
 					return
 				}
 				r.action, r.name = insert, string(name)
+				l.attempt.noteClose(r.name, s.statements[r.name])
 				r.stmt = s.closeStatement(r.name)
 				l.replies.push(r)
 				m.drop(len(frame))

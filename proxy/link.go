@@ -42,6 +42,7 @@ type link struct {
 	rolled    bool     // recycling has sent ROLLBACK
 	taken     []string // statements on the server under clients' names, to be closed
 	attempt   attempt
+	known     pool.Settings // what the client knew when it was linked
 	host      int           // of the session's cluster
 	replica   bool          // it was chosen as a replica
 	took      time.Duration // by the last cycle there, 0: none is over
@@ -125,6 +126,7 @@ func (s *session) acquireFrom(p *pool.Pool) (*link, error) {
 	if s.mode == modeSession {
 		s.pinned = "session mode"
 	}
+	l.known = s.vars
 	s.match(l)
 	return l, nil
 }

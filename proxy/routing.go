@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/penstock/penstock/internal/pgerr"
 	"github.com/penstock/penstock/internal/wire"
@@ -30,6 +31,7 @@ type route struct {
 	failedOn int    // the host where it failed, -1: none
 	tries    int
 
+	tail        []byte // of the part of a long text that came last
 	mustPrimary bool   // a transaction is being moved there
 	primaryNext bool   // it is to be run on the primary
 	fingerprint uint64 // of what is armed
@@ -61,6 +63,25 @@ func (r *route) ClassOf(st *Statement) router.Class {
 	j := &judged{r.cluster, generation, r.cluster.Classify(st.text())}
 	st.judged.Store(j)
 	return j.class
+}
+
+// noteText has the cluster look for what makes commits invisible to it. A part
+// of a long text is looked at with the end of the part before. mu is held.
+func (s *session) noteText(text []byte) {
+	r := s.route
+	if r == nil || r.cluster.Async() {
+		return
+	}
+	const longest = 32 // more than any word that is looked for
+	if len(r.tail) > 0 {
+		front := append(r.tail, text[:min(len(text), longest)]...)
+		r.cluster.NoteText(unsafe.String(unsafe.SliceData(front), len(front)))
+		r.tail = r.tail[:0]
+	}
+	r.cluster.NoteText(unsafe.String(unsafe.SliceData(text), len(text)))
+	if s.pass > 0 || len(text) > wire.BufferSize/2 {
+		r.tail = append(r.tail[:0], text[max(0, len(text)-longest):]...)
+	}
 }
 
 // take on a link whose cycles go out one at a time: another host may be right

@@ -14,13 +14,16 @@ import (
 // writer's sleep). What clients do that do not come through us is not seen here:
 // docs/routing.md says so.
 
-// noteText notes a text that may turn synchronous_commit off. It is called
-// before the text is run for the first time.
-func (c *Cluster) noteText(text string) {
-	if !c.async.Load() && (containsFold(text, "synchronous_commit") || containsFold(text, "set_config")) {
+// NoteText notes a text that may turn synchronous_commit off. It is to be called
+// for every text, or part of one, before it goes to a server.
+func (c *Cluster) NoteText(text string) {
+	if !c.async.Load() && (containsFold(text, "synchronous_commit") || containsFold(text, "set_config") || containsFold(text, `u&"`)) {
 		c.async.Store(true)
 	}
 }
+
+// Async says whether synchronous_commit may be off somewhere.
+func (c *Cluster) Async() bool { return c.async.Load() }
 
 // containsFold says whether text holds a word of lower-case letters in any case.
 func containsFold(text, word string) bool {

@@ -191,7 +191,6 @@ func (c *Cluster) Classify(text string) Class {
 	if class, ok := c.texts.Lookup(text, generation); ok {
 		return class
 	}
-	c.noteText(text)
 	s, _ := c.scanners.Get().(*sqlscan.Scanner)
 	class := Classify(s.Scan(text, sqlscan.Options{}), c.snapshot.Load(), c.settings.Load().Rules)
 	c.scanners.Put(s)
