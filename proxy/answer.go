@@ -161,6 +161,9 @@ func (s *session) Lost(c *pool.Conn, cause error) {
 // lostError tells a lost statement from a lost COMMIT, of which nobody knows
 // whether it happened.
 func (s *session) lostError(l *link, cause error) *pgerr.Error {
+	if l.replica {
+		return pgerr.ServerLost(l.conn.TxStatus, cause) // nothing was written
+	}
 	if l.committed {
 		return pgerr.CommitUnknown(cause)
 	}

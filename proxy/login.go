@@ -92,7 +92,10 @@ func (st *startup) run() (err error) {
 // refuse tells the client why it is not let in, if it can be told.
 func (st *startup) refuse(err error) {
 	var ne net.Error
-	if errors.As(err, &ne) && ne.Timeout() {
+	var known *pgerr.Error // an answer, whatever its cause was
+	if errors.As(err, &known) {
+		err = known
+	} else if errors.As(err, &ne) && ne.Timeout() {
 		err = pgerr.LoginTimeout(st.settings.config.Listen.LoginTimeout).With(err)
 	} else if isGone(err) {
 		return
@@ -311,7 +314,7 @@ func (st *startup) welcome() error {
 	}
 	host := 0
 	if r != nil {
-		host, _ = r.cluster.Primary()
+		host = r.cluster.LoginHost()
 	}
 	p, err := s.poolOfHost(st.database, st.user, max(host, 0))
 	if err != nil {

@@ -271,8 +271,13 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 	r := s.route
 	began := time.Now()
 	limit := s.pool.Config().QueryWaitTimeout
+	wanted := *d
 	for range maxHosts {
+		*d = wanted // a replica may do now that did not before
 		host, err := s.host(d, began, limit)
+		if errors.Is(err, errMoved) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -321,6 +326,7 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 				r.failedOn = host
 				continue
 			}
+			r.failedOn = -1
 			if left := limit - time.Since(began); limit > 0 && left <= 0 {
 				s.mu.Unlock()
 				return nil, err
@@ -370,7 +376,8 @@ const retryEvery = 250 * time.Millisecond
 // while waiting, and held on return unless there is an error.
 func (s *session) host(d *router.Decision, began time.Time, limit time.Duration) (int, error) {
 	r := s.route
-	if d.Target == router.TargetReplica {
+	replicaWouldDo := d.Target == router.TargetReplica
+	if replicaWouldDo {
 		host, wait, reason := r.cluster.Pick(&r.trail, r.failedOn)
 		if wait {
 			trail := r.trail
@@ -392,21 +399,34 @@ func (s *session) host(d *router.Decision, began time.Time, limit time.Duration)
 	s.phase = phaseWaiting
 	r.canceled.Store(false)
 	s.mu.Unlock()
+	if replicaWouldDo && (limit <= 0 || time.Since(began) < limit) {
+		r.cluster.AwaitChange(20 * time.Millisecond)
+		s.mu.Lock()
+		s.phase = phaseIdle
+		if s.gone() || r.canceled.Load() {
+			return -1, s.endWait()
+		}
+		return -1, errMoved
+	}
 	host, ok := r.cluster.AwaitPrimary(began.Add(limit), limit > 0, func() bool { return s.client.Killed() || r.canceled.Load() })
 	s.mu.Lock()
 	s.phase = phaseIdle
-	switch {
-	case ok:
+	if ok {
 		return host, nil
-	case r.canceled.Swap(false):
-		s.mu.Unlock()
-		return -1, pgerr.Canceled()
-	case s.gone():
-		s.mu.Unlock()
-		return -1, net.ErrClosed
 	}
-	s.mu.Unlock()
-	return -1, pgerr.NoPrimary(s.database)
+	return -1, s.endWait()
+}
+
+// endWait is why a session waits for a host no more. It lets go of mu.
+func (s *session) endWait() error {
+	defer s.mu.Unlock()
+	switch {
+	case s.route.canceled.Swap(false):
+		return pgerr.Canceled()
+	case s.gone():
+		return net.ErrClosed
+	}
+	return pgerr.NoPrimary(s.database)
 }
 
 // gone says whether the session is being ended. mu is held.

@@ -55,6 +55,26 @@ func (c *Cluster) Pick(t *Trail, except int) (host int, wait bool, reason Reason
 	return choice.Host, choice.Host < 0 && worthWaiting(choice.Reason), choice.Reason
 }
 
+// LoginHost returns a host to ask what a new client is to be told: the primary,
+// or any replica while there is none.
+func (c *Cluster) LoginHost() int {
+	host, ok := c.Primary()
+	if ok && c.answers(host) {
+		return host
+	}
+	if replica := c.balancer.Pick(time.Now(), Position{}, 0).Host; replica >= 0 {
+		return replica
+	}
+	return max(host, 0)
+}
+
+// answers says whether a host has answered its last probe.
+func (c *Cluster) answers(host int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen[host].OK
+}
+
 // care notes that somebody wants to know how far the replicas are. The first
 // after a while has them asked at once.
 func (c *Cluster) care(now time.Time) {

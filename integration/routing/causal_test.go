@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -72,13 +73,15 @@ func readBack(t *testing.T, total int) {
 	}
 	// A commit is flushed, and so may be replayed, a moment before the primary
 	// itself shows it (xact.c, CommitTransaction: RecordTransactionCommit comes
-	// before ProcArrayEndTransaction). Nothing in SQL tells when it does.
-	t.Logf("%d reads on the primary missed what a replica had shown before", ahead)
-	if ahead > w.reads.Load()/5000 {
-		t.Errorf("those are too many to be that moment")
+	// before ProcArrayEndTransaction).
+	if ahead > 0 {
+		t.Errorf("%d reads on the primary missed what a replica had shown before", ahead)
 	}
 	if n := w.failures.Load(); n > 0 {
 		t.Errorf("%d clients saw an error", n)
+	}
+	if w.onReplicas.Load() < w.reads.Load()/3 {
+		t.Error("replicas served too few reads for this to be a test of them")
 	}
 	if err := trouble.err(); err != nil {
 		t.Error(err)
@@ -159,7 +162,10 @@ func (x *trouble) run(stop <-chan struct{}) {
 		case n == 10 || k < 8:
 			x.crashes.Add(1)
 			x.note(crashBackend(r))
-		case k < 25:
+		case n == 15 || k < 10: // it comes back behind what it has shown
+			x.crashes.Add(1)
+			x.note(errors.Join(r.Kill(), r.Restart(context.Background())))
+		case k < 27:
 			x.pauses.Add(1)
 			x.note(r.Exec(context.Background(), "postgres", "SELECT pg_wal_replay_pause()"))
 			time.Sleep(time.Duration(x.rand.IntN(300)) * time.Millisecond)
@@ -304,7 +310,9 @@ func TestReplicasServeDespiteLag(t *testing.T) {
 				if i < writers && s.rand.IntN(2) == 0 {
 					s.n++
 					writes.Add(1)
-					err = s.write()
+					if err = s.write(); err == nil && s.rand.IntN(2) == 0 {
+						err = s.readBoth() // at once
+					}
 				} else {
 					err = s.readBoth()
 				}
@@ -326,5 +334,67 @@ func TestReplicasServeDespiteLag(t *testing.T) {
 	}
 	if w.own.Load()+w.back.Load() > 0 {
 		t.Error(w.complaints)
+	}
+}
+
+// TestReadsOfAHalfReplayedCommit: a replica shows a commit before it has
+// replayed the whole of its record, if files are dropped with it (xact.c,
+// xact_redo_commit), and its replay position does not cover the record as long.
+// A session that has seen it must not be sent to a replica that is only as far.
+func TestReadsOfAHalfReplayedCommit(t *testing.T) {
+	const clients, tables = 8, 1500
+	rounds := 5
+	if testing.Short() {
+		rounds = 3
+	}
+	c := servers(t, 3, map[string]string{"max_locks_per_transaction": "256"})
+	setUp(t, c, pairTables(clients)...)
+	p := start(t, c, "trust_hints = true\ncausal_wait = \"5ms\"\nmax_lag = \"60s\"", "")
+	p.everywhere(t, 3)
+	for _, r := range c.Replicas[1:] {
+		if err := applyDelay(r, 400*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := &pairs{p: p, clients: clients}
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range clients {
+		s := &pairClient{w: w, id: i, rand: rand.New(rand.NewPCG(causalSeed, uint64(i))), conn: p.connect(t, "")}
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := s.readCommon(s.conn, 0, ""); err != nil {
+					t.Errorf("%s: %v", s.doing, err)
+					return
+				}
+				time.Sleep(time.Duration(s.rand.IntN(6000)) * time.Microsecond)
+			}
+		})
+	}
+	ctx := context.Background()
+	for range rounds {
+		for _, sql := range []string{
+			fmt.Sprintf("DO $$ BEGIN FOR i IN 1..%d LOOP EXECUTE 'CREATE TABLE t' || i || ' (n int)'; END LOOP; END $$", tables),
+			fmt.Sprintf("DO $$ BEGIN UPDATE common SET n = n + 1 WHERE id = 0; FOR i IN 1..%d LOOP EXECUTE 'DROP TABLE t' || i; END LOOP; END $$", tables),
+		} {
+			if err := c.Primary.Exec(ctx, "postgres", sql); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.CatchUp(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(stop)
+	all.Wait()
+	t.Logf("%d reads, %d by replicas", w.reads.Load(), w.onReplicas.Load())
+	t.Log(p.routes())
+	if w.back.Load() > 0 {
+		t.Errorf("%d reads went back in time: %s", w.back.Load(), w.complaints[0])
 	}
 }
