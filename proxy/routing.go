@@ -288,6 +288,7 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 			r.cluster.AwaitShown(&trail)
 			s.mu.Lock()
 			s.phase = phaseIdle
+			r.trail.NeedNotShow()
 		}
 		p, err := s.poolOf(host)
 		if err != nil {

@@ -196,6 +196,10 @@ func (c *Cluster) Shown(t *Trail) bool {
 	return c.settings.Load().Consistency == ConsistencyEventual || c.primaryShows(t)
 }
 
+// NeedNotShow has a session's next read on the primary wait no more: AwaitShown
+// has done so.
+func (t *Trail) NeedNotShow() { t.shown = 0 }
+
 // AwaitShown waits until the primary shows what a session has read on a replica.
 // Should that take longer than a commit does, the read goes on.
 func (c *Cluster) AwaitShown(t *Trail) {
@@ -226,8 +230,9 @@ func (c *Cluster) primaryShows(t *Trail) bool {
 		return true
 	}
 	m := c.hosts[t.host]
-	if _, ok := m.shown.Floor(t.shown); ok || m.epoch.Load() != t.epoch {
-		t.shown = 0
+	_, known := m.shown.Floor(t.shown)
+	if known || t.host == c.view.Load().Primary || m.epoch.Load() != t.epoch || !c.answers(t.host) {
+		t.shown = 0 // or there is nobody left to ask
 		return true
 	}
 	m.verify.Store(true)
