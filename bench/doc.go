@@ -14,6 +14,11 @@
 // log of single transactions. The idle points are clients in Go that log in and
 // do nothing.
 //
+// The points about routing compare Penstock with itself: the same binary before a
+// primary and two replicas, with routing and without. They come last, on servers
+// of their own, so that replicas and their probes disturb no other point. A run in
+// which the reads were not where they should have been is an error (tellServers).
+//
 // The package is used by its command alone (bench/cmd/bench) and never by the
 // product. Figures are worth something only on a machine that does nothing else.
 //

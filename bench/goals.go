@@ -14,25 +14,37 @@ func (r *Report) goals() []string {
 			lines = append(lines, r.atLeast(p, "tps", "connects")...)
 		case p.kind == kindIdle:
 			lines = append(lines, r.idleGoals(p)...)
-		case p.tls:
+		case p.kind == kindRouted:
+			lines = append(lines, r.routedGoals(p)...)
+		case p.tls, p.kind == kindScaleOut:
 		default:
 			most := 1.1
 			if p.Clients == 1 {
 				most = 0.8
 			}
-			lines = append(lines, r.atMost(p, "cpu_us", "CPU by query", most)...)
+			lines = append(lines, r.atMost(p, "cpu_us", "CPU by query", most, "PgBouncer's")...)
 			lines = append(lines, r.atLeast(p, "tps", "throughput")...)
 		}
 	}
 	return lines
 }
 
-func (r *Report) atMost(p Point, measure, what string, most float64) []string {
+// routedGoals are what routing may cost the proxy. Extended queries have no goal
+// of their own.
+func (r *Report) routedGoals(p Point) []string {
+	most := map[string]float64{"prepared": 1.1, "simple": 1.15}[p.mode]
+	if most == 0 {
+		return nil
+	}
+	return r.atMost(p, "cpu_us", "CPU by query", most, "that without routing")
+}
+
+func (r *Report) atMost(p Point, measure, what string, most float64, than string) []string {
 	s := Summarize(r.Ratios(p.Name, measure))
 	if s.N == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %s at most %.1f times PgBouncer's (%s): %s", p.Title, what, most,
+	return []string{fmt.Sprintf("%s: %s at most %g times %s (%s): %s", p.Title, what, most, than,
 		cell(s, ratioFormat), verdict(s.Median <= most, s.Min <= most))}
 }
 

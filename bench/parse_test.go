@@ -25,7 +25,7 @@ func TestProgressLineIsRead(t *testing.T) {
 func TestFollowKeepsComplaints(t *testing.T) {
 	t.Parallel()
 	text := "pgbench: setting random seed to 1\nprogress: 1.0 s, 5.0 tps, lat 1 ms stddev 1, 0 failed\npgbench: error: oops\n"
-	ticks, complaints, err := follow(strings.NewReader(text), nil)
+	ticks, complaints, err := follow(strings.NewReader(text), meter{})
 	if err != nil || len(ticks) != 1 || len(complaints) != 2 || complaints[1] != "pgbench: error: oops" {
 		t.Errorf("%+v, %q, %v", ticks, complaints, err)
 	}
@@ -46,6 +46,17 @@ func TestWindowIsFromFirstToLastLine(t *testing.T) {
 		if _, err := window(bad); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+func TestWindowCountsTheServers(t *testing.T) {
+	t.Parallel()
+	first, last := tick{at: 1}, tick{at: 3, tps: 1000}
+	first.servers = [3]time.Duration{time.Second, time.Second, time.Second}
+	last.servers = [3]time.Duration{time.Second, 1500 * time.Millisecond, 1100 * time.Millisecond}
+	got, err := window([]tick{first, last})
+	if err != nil || got["primary_s"] != 0 || got["replica1_s"] != 0.5 || got["replica2_s"] != 0.1 || got["servers_us"] != 300 {
+		t.Errorf("%v, %v", got, err)
 	}
 }
 
@@ -93,10 +104,11 @@ func TestMemoryIsRead(t *testing.T) {
 func TestPgbenchIsToldThePoint(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"simple-1":     "-n -S -M simple -c 1 -j 1 -T 5 -P 1",
-		"extended-512": "-n -S -M extended -c 512 -j 2 -T 7 -P 1",
-		"prepared-64":  "-n -S -M prepared -c 64 -j 1 -T 5 -P 1",
-		"connect-8":    "-n -S -M simple -c 8 -C -j 8 -T 6 -P 1",
+		"simple-1":         "-n -S -M simple -c 1 -j 1 -T 5 -P 1",
+		"scale-out-writes": "-n -b select-only@9 -b simple-update@1 -M prepared -c 16 -j 1 -T 5 -P 1",
+		"extended-512":     "-n -S -M extended -c 512 -j 2 -T 7 -P 1",
+		"prepared-64":      "-n -S -M prepared -c 64 -j 1 -T 5 -P 1",
+		"connect-8":        "-n -S -M simple -c 8 -C -j 8 -T 6 -P 1",
 	} {
 		points, err := Select(Points(), "^"+name+"$")
 		if err != nil || len(points) != 1 {

@@ -17,13 +17,15 @@ import (
 	"time"
 )
 
-// tick is one progress line of pgbench, and what the proxy had used up when it
-// came.
+// tick is one progress line of pgbench, and what the proxy and the servers had
+// used up when it came.
 type tick struct {
 	at  float64 // seconds since 1970
 	tps float64 // since the line before
 	cpu time.Duration
 	rss int64
+
+	servers [1 + replicas]time.Duration // what each of the meter's servers had used up
 }
 
 // pgbenchArgs is the command line for a point.
@@ -33,6 +35,9 @@ func pgbenchArgs(p Point, dsn, logPrefix string, seconds int) []string {
 		threads, warmup = 2, 3 // pgbench's time begins before its clients have logged in
 	}
 	args := []string{"-n", "-S", "-M", p.mode, "-c", strconv.Itoa(p.Clients)}
+	if p.writes {
+		args = append([]string{"-n", "-b", "select-only@9", "-b", "simple-update@1"}, args[2:]...)
+	}
 	if p.kind == kindConnect {
 		threads, warmup, sample = p.Clients, 2, "1" // a thread waits while it connects
 		args = append(args, "-C")
@@ -42,9 +47,8 @@ func pgbenchArgs(p Point, dsn, logPrefix string, seconds int) []string {
 		"-l", "--sampling-rate="+sample, "--log-prefix="+logPrefix, dsn)
 }
 
-// runPgbench runs a point through pgbench and returns its measures. The proxy
-// is nil for PostgreSQL itself.
-func runPgbench(ctx context.Context, program string, p Point, dsn, dir string, seconds int, proxy *process) (map[string]float64, error) {
+// runPgbench runs a point through pgbench and returns its measures.
+func runPgbench(ctx context.Context, program string, p Point, dsn, dir string, seconds int, m meter) (map[string]float64, error) {
 	logs, err := os.MkdirTemp(dir, "pgbench")
 	if err != nil {
 		return nil, err
@@ -63,7 +67,7 @@ func runPgbench(ctx context.Context, program string, p Point, dsn, dir string, s
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ticks, complaints, failed := follow(stderr, proxy)
+	ticks, complaints, failed := follow(stderr, m)
 	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("pgbench: %w: %s", err, strings.Join(complaints, "; "))
 	}
@@ -77,7 +81,7 @@ func runPgbench(ctx context.Context, program string, p Point, dsn, dir string, s
 	if err != nil {
 		return nil, err
 	}
-	if proxy == nil {
+	if m.proxy == nil {
 		delete(values, "cpu_us")
 		delete(values, "rss_mb")
 	}
@@ -87,9 +91,9 @@ func runPgbench(ctx context.Context, program string, p Point, dsn, dir string, s
 	return values, addLatencies(values, logs, ticks)
 }
 
-// follow reads pgbench's standard error to its end. It asks for the proxy's
-// use of the machine as soon as a line comes.
-func follow(r io.Reader, proxy *process) (ticks []tick, complaints []string, err error) {
+// follow reads pgbench's standard error to its end. It reads the meter as soon
+// as a line comes.
+func follow(r io.Reader, m meter) (ticks []tick, complaints []string, err error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		t, ok := parseProgress(lines.Text())
@@ -97,8 +101,8 @@ func follow(r io.Reader, proxy *process) (ticks []tick, complaints []string, err
 		case !ok && len(complaints) < 5:
 			complaints = append(complaints, lines.Text())
 		case ok:
-			if proxy != nil && err == nil {
-				t.cpu, t.rss, err = proxy.usage()
+			if err == nil {
+				err = m.read(&t)
 			}
 			ticks = append(ticks, t)
 		}
@@ -131,11 +135,15 @@ func window(ticks []tick) (map[string]float64, error) {
 	if transactions < 1 {
 		return nil, fmt.Errorf("pgbench did %.1f transactions in %.1f s", transactions, last.at-first.at)
 	}
-	return map[string]float64{
+	values := map[string]float64{
 		"tps":    transactions / (last.at - first.at),
 		"cpu_us": float64((last.cpu - first.cpu).Microseconds()) / transactions,
 		"rss_mb": float64(last.rss) / (1 << 20),
-	}, nil
+	}
+	if last.servers[0] > 0 {
+		addServers(values, first, last, transactions)
+	}
+	return values, nil
 }
 
 // checkOutput refuses a run in which transactions failed.

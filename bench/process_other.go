@@ -15,3 +15,7 @@ func childAttr(cred *syscall.Credential) *syscall.SysProcAttr {
 func processCPU(int) (time.Duration, error) {
 	return 0, errors.New("only Linux tells the CPU time of another process")
 }
+
+func familyCPU(int) (time.Duration, error) {
+	return 0, errors.New("only Linux tells the CPU time of other processes")
+}

@@ -28,7 +28,8 @@ type laboratory struct {
 	started   int
 }
 
-func newLaboratory(ctx context.Context, penstock string) (*laboratory, error) {
+// newLaboratory starts PostgreSQL, with replicas or alone, and fills it.
+func newLaboratory(ctx context.Context, penstock string, replicas int) (*laboratory, error) {
 	if err := raiseFileLimit(maxClients + 500); err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func newLaboratory(ctx context.Context, penstock string) (*laboratory, error) {
 	}
 	// TLS is on for its certificate, which the proxies use, too.
 	lab.cluster, err = pgtest.Start(ctx, pgtest.Options{
-		BinDir: lab.binDir, TLS: true, Settings: map[string]string{"max_connections": "200", "shared_buffers": "256MB"},
+		BinDir: lab.binDir, Replicas: replicas, TLS: true, Settings: map[string]string{"max_connections": "200", "shared_buffers": "256MB"},
 	})
 	if err != nil {
 		return nil, err
@@ -80,7 +81,25 @@ func (l *laboratory) fill(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("pgbench -i: %w\n%s", err, out)
 	}
-	return l.cluster.Primary.Exec(ctx, "bench", "CHECKPOINT")
+	if err := l.cluster.Primary.Exec(ctx, "bench", "CHECKPOINT"); err != nil {
+		return err
+	}
+	return l.warmReplicas(ctx)
+}
+
+// warmReplicas has each replica read what pgbench will read.
+func (l *laboratory) warmReplicas(ctx context.Context) error {
+	if err := l.cluster.CatchUp(ctx); err != nil {
+		return err
+	}
+	for _, replica := range l.cluster.Replicas {
+		err := replica.Exec(ctx, "bench", "SELECT sum(abalance) FROM pgbench_accounts; "+
+			"SET enable_seqscan = off; SELECT count(*) FROM pgbench_accounts WHERE aid > 0")
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *laboratory) pgbench() string {
@@ -112,12 +131,12 @@ func (l *laboratory) start(ctx context.Context, target Target) (*process, error)
 		return nil, err
 	}
 	l.started++
-	base := filepath.Join(l.dir, fmt.Sprintf("%s-%d", strings.ToLower(string(target)), l.started))
+	base := filepath.Join(l.dir, fmt.Sprintf("%s-%d", strings.ReplaceAll(strings.ToLower(string(target)), " ", "-"), l.started))
 	cred, err := servant()
 	if err != nil {
 		return nil, err
 	}
-	name, text, args := base+".toml", l.penstockConfig(addr), []string{"run", "--config", base + ".toml"}
+	name, text, args := base+".toml", l.penstockConfig(addr, target), []string{"run", "--config", base + ".toml"}
 	program := l.penstock
 	if target == PgBouncer {
 		name, text, args, program = base+".ini", l.pgbouncerConfig(addr), []string{base + ".ini"}, l.pgbouncer
@@ -130,8 +149,9 @@ func (l *laboratory) start(ctx context.Context, target Target) (*process, error)
 	return startProcess(ctx, string(target), addr, base+".log", cred, program, args...)
 }
 
-func (l *laboratory) penstockConfig(addr string) string {
-	return fmt.Sprintf(`[listen]
+// penstockConfig differs between RoutingOn and RoutingOff by one word.
+func (l *laboratory) penstockConfig(addr string, target Target) string {
+	text := fmt.Sprintf(`[listen]
 address       = [%q]
 max_clients   = %d
 tls_cert_file = %q
@@ -149,6 +169,15 @@ size = %d
 [databases.bench]
 primary = "host=127.0.0.1 port=%d user=postgres dbname=bench sslmode=disable"
 `, addr, maxClients, l.cluster.CertFile, l.keyFile(), poolSize, l.cluster.Primary.Port)
+	if len(l.cluster.Replicas) == 0 {
+		return text
+	}
+	var replicas []string
+	for _, r := range l.cluster.Replicas {
+		replicas = append(replicas, fmt.Sprintf(`"host=127.0.0.1 port=%d"`, r.Port))
+	}
+	return text + fmt.Sprintf("replicas = [%s]\n\n[databases.bench.routing]\nenabled = %t\n",
+		strings.Join(replicas, ", "), target == RoutingOn)
 }
 
 // pgbouncerConfig turns the lines about each login off, because Penstock writes

@@ -27,6 +27,10 @@ func measures() []measure {
 		{"rss_mb", "memory of the proxy", "MB", 1},
 		{"idle_bytes", "memory for each client", "bytes", 0},
 		{"used_bytes", "the same after a query of each", "bytes", 0},
+		{"primary_s", "CPU of the primary", "s", 2},
+		{"replica1_s", "CPU of the first replica", "s", 2},
+		{"replica2_s", "CPU of the second replica", "s", 2},
+		{"servers_us", "CPU of all servers", "µs each", 1},
 	}
 }
 
@@ -73,6 +77,7 @@ func (r *Report) Markdown() string {
 	fmt.Fprintf(&b, "Settings: pool of %d server connections, transaction mode, trust, loopback; pgbench -S, scale 10, "+
 		"windows of %d s; memory after %s of rest.\n\n", poolSize, r.Seconds, r.Settle)
 	r.table(&b)
+	r.routedTable(&b)
 	b.WriteString("\n## Goals\n\n")
 	for _, g := range r.goals() {
 		fmt.Fprintf(&b, "- %s\n", g)
@@ -97,27 +102,56 @@ For throughput more is better, for everything else less. CPU is that of the prox
 With a connection for each query, pgbench has a thread for each client, because a thread waits while it connects.
 Idle clients log in to a fresh proxy, 8 at a time: throughput is logins, CPU is by login.`
 
-// table writes a row for each point and measure.
+const routedMethod = `Penstock before a primary and two replicas on the same machine, with routing.enabled = true and
+false, one run right after the other; ratios are those of on to off. Without routing the replicas stand idle, as if
+the primary were alone; with it the primary does no reads. The servers have a pool of %d connections each. The CPU of
+a server is that of all its processes in the window.`
+
+// table compares with PgBouncer.
 func (r *Report) table(b *strings.Builder) {
-	b.WriteString("| work, clients | measure | Penstock | PgBouncer | ratio | direct |\n|---|---|--:|--:|--:|--:|\n")
+	rows := r.rows(false, Direct)
+	if rows != "" {
+		b.WriteString("| work, clients | measure | Penstock | PgBouncer | ratio | direct |\n|---|---|--:|--:|--:|--:|\n" + rows)
+	}
+}
+
+// routedTable compares with routing and without.
+func (r *Report) routedTable(b *strings.Builder) {
+	rows := r.rows(true)
+	if rows != "" {
+		fmt.Fprintf(b, "\n## Routing\n\n"+strings.Join(strings.Fields(routedMethod), " ")+"\n\n", poolSize)
+		b.WriteString("| work, clients | measure | routing on | routing off | ratio |\n|---|---|--:|--:|--:|\n" + rows)
+	}
+}
+
+// rows has one for each point and measure: the pair, its ratio, and the others.
+func (r *Report) rows(routed bool, others ...Target) string {
+	var b strings.Builder
 	for _, p := range Points() {
-		title := p.Title
+		if p.routed() != routed {
+			continue
+		}
+		title, pair := p.Title, p.pair()
 		for _, m := range measures() {
 			row := map[Target]Summary{}
 			found := false
-			for _, t := range []Target{Penstock, PgBouncer, Direct} {
+			for _, t := range append(pair[:], others...) {
 				row[t] = Summarize(r.Values(p.Name, t, m.name))
 				found = found || row[t].N > 0
 			}
 			if !found {
 				continue
 			}
-			fmt.Fprintf(b, "| %s | %s, %s | %s | %s | %s | %s |\n", title, m.title, m.unit,
-				cell(row[Penstock], m.format), cell(row[PgBouncer], m.format),
-				cell(Summarize(r.Ratios(p.Name, m.name)), ratioFormat), cell(row[Direct], m.format))
+			fmt.Fprintf(&b, "| %s | %s, %s | %s | %s | %s |", title, m.title, m.unit,
+				cell(row[pair[0]], m.format), cell(row[pair[1]], m.format), cell(Summarize(r.Ratios(p.Name, m.name)), ratioFormat))
+			for _, t := range others {
+				fmt.Fprintf(&b, " %s |", cell(row[t], m.format))
+			}
+			b.WriteString("\n")
 			title = ""
 		}
 	}
+	return b.String()
 }
 
 // Write puts the report and its raw figures into a folder, under the date, and

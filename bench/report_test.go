@@ -3,6 +3,7 @@ package bench
 import (
 	"math"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,89 @@ func TestMarkdownShowsMediansSpreadAndGoals(t *testing.T) {
 	}
 }
 
+// routedSample has a report about routing alone.
+func routedSample() *Report {
+	r := &Report{Date: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), Rounds: 1, Seconds: 4}
+	add := func(point string, target Target, values map[string]float64) {
+		r.Runs = append(r.Runs, RunResult{Point: point, Target: target, Round: 1, Values: values})
+	}
+	for point, cpu := range map[string]float64{"routed-simple-8": 22.6, "routed-prepared-8": 22.6, "routed-extended-8": 30} {
+		add(point, RoutingOn, map[string]float64{"tps": 9000, "cpu_us": cpu})
+		add(point, RoutingOff, map[string]float64{"tps": 10000, "cpu_us": 20})
+	}
+	add("scale-out", RoutingOn, map[string]float64{"tps": 9000, "primary_s": 0.1, "replica1_s": 1.5, "replica2_s": 1.25})
+	add("scale-out", RoutingOff, map[string]float64{"tps": 9000, "primary_s": 3, "replica1_s": 0, "replica2_s": 0})
+	return r
+}
+
+func TestRoutingIsComparedWithItself(t *testing.T) {
+	t.Parallel()
+	text := routedSample().Markdown()
+	for _, want := range []string{
+		"| work, clients | measure | routing on | routing off | ratio |\n",
+		"| routed, simple, 8 | throughput, /s | 9,000 | 10,000 | 0.90 |\n",
+		"|  | CPU of the proxy, µs each | 22.6 | 20.0 | 1.13 |\n",
+		"|  | CPU of the first replica, s | 1.50 | 0.00 | – |\n",
+		"- routed, simple, 8: CPU by query at most 1.15 times that without routing (1.13): reached\n",
+		"- routed, prepared, 8: CPU by query at most 1.1 times that without routing (1.13): MISSED\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for _, bad := range []string{"| PgBouncer |", "- routed, extended", "- scale-out"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("%q in\n%s", bad, text)
+		}
+	}
+	if text := sample().Markdown(); strings.Contains(text, "## Routing") {
+		t.Errorf("a table without rows in\n%s", text)
+	}
+}
+
+func TestReadmeShowsRouting(t *testing.T) {
+	t.Parallel()
+	text := routedSample().Short("results/x.md")
+	for _, want := range []string{
+		"Reads routed to two replicas, with routing / without:",
+		"| routed, prepared, 8 | 9,000 / 10,000 | 0.90 | 22.6 / 20.0 | 1.13 | – / – | – |\n",
+		"CPU seconds of the primary 0.10 / 3.00, of the replicas 1.50 / 0.00 and 1.25 / 0.00 (with routing / without), in windows of 4 s.",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "| work, clients |") != 1 {
+		t.Errorf("a table without rows in\n%s", text)
+	}
+}
+
+func TestReadsAtTheWrongServerAreAnError(t *testing.T) {
+	t.Parallel()
+	points, err := Select(Points(), "^(routed-simple-8|scale-out)$")
+	if err != nil || len(points) != 2 {
+		t.Fatal(points, err)
+	}
+	at := func(primary, replica float64) map[string]float64 {
+		return map[string]float64{"primary_s": primary, "replica1_s": replica, "replica2_s": 0, "servers_us": 1}
+	}
+	for _, c := range []struct {
+		values map[string]float64
+		target Target
+		good   bool
+	}{
+		{at(0.1, 2), RoutingOn, true}, {at(2, 0.1), RoutingOn, false}, {at(2, 0.1), RoutingOff, true}, {at(0.1, 2), RoutingOff, false},
+	} {
+		if err := tellServers(c.values, points[1], c.target); (err == nil) != c.good || len(c.values) != 4 {
+			t.Errorf("%s, %v: %v", c.target, c.values, err)
+		}
+	}
+	values := at(0.1, 2)
+	if err := tellServers(values, points[0], RoutingOn); err != nil || len(values) != 0 {
+		t.Errorf("%v, %v", values, err)
+	}
+}
+
 func TestVerdictKnowsNoise(t *testing.T) {
 	t.Parallel()
 	if verdict(true, true) != "reached" || verdict(false, true) != "within the noise" || verdict(false, false) != "MISSED" {
@@ -162,6 +246,12 @@ func TestOrderChangesFromRoundToRound(t *testing.T) {
 	if got := points[0].targets(2); !slices.Equal(got, []Target{PgBouncer, Penstock, Direct}) {
 		t.Errorf("%v", got)
 	}
+	if points, err = Select(Points(), "^routed-simple-8$"); err != nil {
+		t.Fatal(err)
+	}
+	if got := points[0].targets(2); !slices.Equal(got, []Target{RoutingOff, RoutingOn}) {
+		t.Errorf("%v", got)
+	}
 	if _, err := Select(Points(), "nonesuch"); err == nil {
 		t.Error("a filter without points passes")
 	}
@@ -181,5 +271,38 @@ func TestProcessCPUGrowsWithWork(t *testing.T) {
 	after, err := processCPU(os.Getpid())
 	if used := after - before; err != nil || used <= 0 || used > 10*time.Second {
 		t.Errorf("%v, %v (%g)", used, err, x)
+	}
+}
+
+// A server's work is done by children of its postmaster, which come and go.
+func TestFamilyCPUCountsChildren(t *testing.T) {
+	t.Parallel()
+	children := func() time.Duration {
+		own, err := processCPU(os.Getpid())
+		all, err2 := familyCPU(os.Getpid())
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		return all - own
+	}
+	before := children()
+	work := exec.Command("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; read end")
+	end, err := work.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := work.Start(); err != nil {
+		t.Fatal(err)
+	}
+	grown := func() bool { return children()-before >= 20*time.Millisecond }
+	for begin := time.Now(); !grown(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("a living child does not count")
+		}
+	}
+	_ = end.Close()
+	_ = work.Wait()
+	if !grown() {
+		t.Error("a child that has ended does not count any more")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/penstock/penstock/internal/pgtest"
 )
 
 // Options say what to run.
@@ -39,49 +41,76 @@ type Report struct {
 	Runs    []RunResult `json:"runs"`
 }
 
-// Run measures all points. The error is about what prevents measuring at all;
-// runs that failed stand in the report.
+// replicas is how many the points about routing have.
+const replicas = 2
+
+// Run measures all points: first those without replicas, then, on servers of
+// their own, those about routing. The error is about what prevents measuring at
+// all; runs that failed stand in the report.
 func Run(ctx context.Context, o Options) (report *Report, err error) {
 	begin := time.Now()
-	machine := describe(ctx, o.Penstock)
-	lab, err := newLaboratory(ctx, o.Penstock)
+	report = &Report{
+		Date: begin.UTC().Truncate(time.Second), Rounds: o.Rounds, Seconds: o.Seconds, Settle: o.Settle.String(),
+		Machine: describe(ctx, o.Penstock),
+	}
+	for _, routed := range []bool{false, true} {
+		var points []Point
+		for _, p := range o.Points {
+			if p.routed() == routed {
+				points = append(points, p)
+			}
+		}
+		if len(points) == 0 {
+			continue
+		}
+		if err := report.measure(ctx, o, points); err != nil {
+			return nil, err
+		}
+	}
+	report.Took = time.Since(begin).Round(time.Second).String()
+	return report, nil
+}
+
+// measure starts what some points need, all of them the same, and runs them.
+func (r *Report) measure(ctx context.Context, o Options, points []Point) (err error) {
+	followers := 0
+	if points[0].routed() {
+		followers = replicas
+	}
+	lab, err := newLaboratory(ctx, o.Penstock, followers)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, lab.cluster.Stop()) }()
-	machine.addVersions(ctx, lab)
+	r.Machine.addVersions(ctx, lab)
 	proxies := map[Target]*process{}
 	defer func() {
 		for _, p := range proxies {
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	for _, t := range []Target{Penstock, PgBouncer} {
+	for _, t := range points[0].pair() {
 		if proxies[t], err = lab.start(ctx, t); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	report = &Report{
-		Date: begin.UTC().Truncate(time.Second), Rounds: o.Rounds, Seconds: o.Seconds, Settle: o.Settle.String(), Machine: machine,
-	}
 	for round := 1; round <= o.Rounds; round++ {
-		for _, p := range o.Points {
+		for _, p := range points {
 			for _, t := range p.targets(round) {
-				r := RunResult{Point: p.Name, Target: t, Round: round}
-				r.Values, err = lab.measure(ctx, o, p, t, proxies[t])
+				run := RunResult{Point: p.Name, Target: t, Round: round}
+				run.Values, err = lab.measure(ctx, o, p, t, proxies[t])
 				if ctx.Err() != nil {
-					return nil, errors.New("interrupted")
+					return errors.New("interrupted")
 				}
 				if err != nil {
-					r.Values, r.Error = nil, err.Error()
+					run.Values, run.Error = nil, err.Error()
 				}
-				report.Runs = append(report.Runs, r)
-				tell(o.Log, o.Rounds, r)
+				r.Runs = append(r.Runs, run)
+				tell(o.Log, o.Rounds, run)
 			}
 		}
 	}
-	report.Took = time.Since(begin).Round(time.Second).String()
-	return report, nil
+	return nil
 }
 
 // measure runs one point through one target.
@@ -101,7 +130,15 @@ func (l *laboratory) measure(ctx context.Context, o Options, p Point, t Target, 
 		}
 		addr = proxy.addr
 	}
-	return runPgbench(ctx, l.pgbench(), p, dsn(addr, p.tls), os.TempDir(), o.Seconds, proxy)
+	m := meter{proxy: proxy}
+	if p.routed() {
+		m.servers = append([]*pgtest.Instance{l.cluster.Primary}, l.cluster.Replicas...)
+	}
+	values, err := runPgbench(ctx, l.pgbench(), p, dsn(addr, p.tls), os.TempDir(), o.Seconds, m)
+	if err == nil && p.routed() {
+		err = tellServers(values, p, t)
+	}
+	return values, err
 }
 
 func tell(w io.Writer, rounds int, r RunResult) {
@@ -114,7 +151,7 @@ func tell(w io.Writer, rounds int, r RunResult) {
 			}
 		}
 	}
-	_, _ = fmt.Fprintf(w, "round %d/%d  %-12s %-9s %s\n", r.Round, rounds, r.Point, r.Target, text)
+	_, _ = fmt.Fprintf(w, "round %d/%d  %-18s %-11s %s\n", r.Round, rounds, r.Point, r.Target, text)
 }
 
 // Failed lists the runs that failed.

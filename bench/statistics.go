@@ -42,17 +42,19 @@ func (r *Report) Values(point string, target Target, measure string) []float64 {
 	return values
 }
 
-// Ratios returns Penstock's value by PgBouncer's, round by round, for rounds
-// that have both.
+// Ratios returns the value of the first of a point's pair by that of the second,
+// round by round, for rounds that have both: Penstock's by PgBouncer's, with
+// routing by without.
 func (r *Report) Ratios(point, measure string) []float64 {
+	pair := pairOf(point)
 	ours, theirs := map[int]float64{}, map[int]float64{}
 	for _, run := range r.Runs {
 		v, ok := run.Values[measure]
 		switch {
 		case !ok || run.Point != point:
-		case run.Target == Penstock:
+		case run.Target == pair[0]:
 			ours[run.Round] = v
-		case run.Target == PgBouncer:
+		case run.Target == pair[1]:
 			theirs[run.Round] = v
 		}
 	}

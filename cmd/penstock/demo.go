@@ -19,7 +19,8 @@ import (
 // What the demo shows: so many clients on so few server connections.
 const (
 	demoClients  = 200
-	demoPoolSize = 10
+	demoPoolSize = 10 // of each host
+	demoMonitors = 6  // Penstock's own connections to two hosts: some are for a moment
 )
 
 func demoCommand() *cobra.Command {
@@ -29,7 +30,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show the main job on a throw-away primary and replica",
 		Long: "Start a throw-away PostgreSQL primary and replica in a temporary folder and Penstock\n" +
-			"before them, run psql and pgbench through it, show the console, and clean up.",
+			"before them, run psql and pgbench through it, show the console, stop the replica\n" +
+			"and change the primary under load, and clean up.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -54,6 +56,7 @@ type demo struct {
 	program string // this binary, which runs Penstock as a child
 	each    int    // transactions of each client in each mode
 	stay    bool
+	more    string // settings of the database's routing, for tests
 
 	// Owned by run.
 	begin   time.Time
@@ -76,7 +79,7 @@ func (d *demo) plan() []demoStep {
 	title := func(mode string) string {
 		return fmt.Sprintf("%d clients at once: pgbench -S, %s", demoClients, mode)
 	}
-	return []demoStep{
+	return append([]demoStep{
 		{"Start PostgreSQL: a primary and a streaming replica", d.startCluster},
 		{"Write Penstock's file", d.writeConfig},
 		{"Start Penstock", d.startProxy},
@@ -88,7 +91,7 @@ func (d *demo) plan() []demoStep {
 		{"SHOW POOLS on the console, during the last run", d.showPools},
 		{"SHOW STATS on the console", d.showStats},
 		{"The proof", d.prove},
-	}
+	}, d.routingPlan()...)
 }
 
 // run goes through the plan and cleans up, whatever happened.

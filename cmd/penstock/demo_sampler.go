@@ -12,14 +12,17 @@ import (
 
 // demoCounts are connections seen at one moment, or the most of many.
 type demoCounts struct {
-	samples, clients, servers int
+	samples, clients int
+	primary, replica int // the pools' server connections
+	monitors         int // Penstock's own connections, to both
 }
 
 // demoSampler looks again and again at how many clients Penstock has and how
-// many server connections the primary has.
+// many server connections the primary and the replica have.
 type demoSampler struct {
 	// Immutable after startDemoSampler.
 	primary *pgconn.PgConn // directly: what it says does not come from Penstock
+	replica *pgconn.PgConn // directly, too
 	console *pgconn.PgConn
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when watch has ended
@@ -34,22 +37,25 @@ type demoSampler struct {
 
 const demoSampleInterval = 20 * time.Millisecond
 
-func startDemoSampler(ctx context.Context, primary, console string) (*demoSampler, error) {
-	s := &demoSampler{done: make(chan struct{})}
-	var err error
-	if s.primary, err = pgconn.Connect(ctx, primary); err != nil {
-		return nil, fmt.Errorf("connect to the primary: %w", err)
-	}
-	if s.console, err = pgconn.Connect(ctx, console); err != nil {
-		_ = s.primary.Close(ctx)
-		return nil, fmt.Errorf("connect to the console: %w", err)
+func startDemoSampler(ctx context.Context, primary, replica, console string) (*demoSampler, error) {
+	s := &demoSampler{done: make(chan struct{}), cancel: func() {}}
+	for _, to := range []struct {
+		name, dsn string
+		conn      **pgconn.PgConn
+	}{{"primary", primary, &s.primary}, {"replica", replica, &s.replica}, {"console", console, &s.console}} {
+		conn, err := pgconn.Connect(ctx, to.dsn)
+		if err != nil {
+			s.close()
+			return nil, fmt.Errorf("connect to the %s: %w", to.name, err)
+		}
+		*to.conn = conn
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	go s.watch(ctx)
 	return s, nil
 }
 
-// watch runs until stop. Its own connection to the primary does not count.
+// watch runs until stop. Its own connections do not count.
 func (s *demoSampler) watch(ctx context.Context) {
 	defer close(s.done)
 	tick := time.NewTicker(demoSampleInterval)
@@ -69,14 +75,20 @@ func (s *demoSampler) watch(ctx context.Context) {
 }
 
 func (s *demoSampler) sample(ctx context.Context) (demoCounts, error) {
-	results, err := s.primary.Exec(ctx,
-		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()").ReadAll()
-	if err != nil {
-		return demoCounts{}, err
-	}
 	c := demoCounts{samples: 1}
-	c.servers, _ = strconv.Atoi(string(results[0].Rows[0][0]))
-	results, err = s.console.Exec(ctx, "SHOW POOLS").ReadAll()
+	for _, to := range []struct {
+		conn  *pgconn.PgConn
+		count *int
+	}{{s.primary, &c.primary}, {s.replica, &c.replica}} {
+		results, err := to.conn.Exec(ctx, "SELECT count(*) FILTER (WHERE usename = 'app'), count(*) FILTER (WHERE usename = 'monitor') FROM pg_stat_activity").ReadAll()
+		if err != nil {
+			return demoCounts{}, err
+		}
+		*to.count, _ = strconv.Atoi(string(results[0].Rows[0][0]))
+		monitors, _ := strconv.Atoi(string(results[0].Rows[0][1]))
+		c.monitors += monitors
+	}
+	results, err := s.console.Exec(ctx, "SHOW POOLS").ReadAll()
 	if err != nil {
 		return demoCounts{}, err
 	}
@@ -106,7 +118,10 @@ func (s *demoSampler) note(now demoCounts, err error) {
 }
 
 func (c demoCounts) atLeast(o demoCounts) demoCounts {
-	return demoCounts{c.samples + o.samples, max(c.clients, o.clients), max(c.servers, o.servers)}
+	return demoCounts{
+		c.samples + o.samples, max(c.clients, o.clients),
+		max(c.primary, o.primary), max(c.replica, o.replica), max(c.monitors, o.monitors),
+	}
 }
 
 // waitFor waits until so many clients are there; it reports false if ended was
@@ -153,8 +168,15 @@ func (s *demoSampler) most() (demoCounts, error) {
 func (s *demoSampler) stop() {
 	s.cancel()
 	<-s.done
+	s.close()
+}
+
+func (s *demoSampler) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = s.console.Close(ctx)
-	_ = s.primary.Close(ctx)
+	for _, conn := range []*pgconn.PgConn{s.console, s.replica, s.primary} {
+		if conn != nil {
+			_ = conn.Close(ctx)
+		}
+	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // startCluster starts the two servers and makes the application's user and
-// database. The primary would refuse most of the clients if they came directly.
+// database, and a user for Penstock's own probes. The primary would refuse most of the clients if they came directly.
 func (d *demo) startCluster(ctx context.Context) (string, error) {
 	var err error
 	if d.dir, err = os.MkdirTemp("", "penstock-demo-"); err != nil {
@@ -36,10 +36,16 @@ func (d *demo) startCluster(ctx context.Context) (string, error) {
 		end()
 		return "", err
 	}
-	for _, sql := range []string{"CREATE ROLE app LOGIN PASSWORD 'demo'", "CREATE DATABASE demo OWNER app"} {
+	for _, sql := range []string{
+		"CREATE ROLE app LOGIN PASSWORD 'demo'", "CREATE ROLE monitor LOGIN PASSWORD 'demo' IN ROLE pg_monitor",
+		"CREATE DATABASE demo OWNER app",
+	} {
 		if err := d.cluster.Primary.Exec(ctx, "postgres", sql); err != nil {
 			return "", err
 		}
+	}
+	if err := d.cluster.CatchUp(ctx); err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("PostgreSQL %d, primary on port %d, replica on port %d, max_connections = 50",
 		d.cluster.Version, d.cluster.Primary.Port, d.cluster.Replicas[0].Port), nil
@@ -59,12 +65,13 @@ address = [%q]
 users = ["app"]       # may use the console
 
 [pool]
-size = %d             # server connections, for any number of clients
+size = %d             # server connections to each host, for any number of clients
 
 [databases.demo]      # clients log in with the user and password of the server
 primary  = "host=127.0.0.1 port=%d user=app password=demo"
-replicas = ["host=127.0.0.1 port=%d"]
-`, d.address, demoPoolSize, d.cluster.Primary.Port, d.cluster.Replicas[0].Port)
+replicas = ["host=127.0.0.1 port=%d"]   # reads go there
+monitor  = "user=monitor password=demo"   # Penstock's own probes
+%s`, d.address, demoPoolSize, d.cluster.Primary.Port, d.cluster.Replicas[0].Port, d.more)
 	shown := "# " + d.configFile() + "\n" + text
 	return shown, os.WriteFile(d.configFile(), []byte(text), 0o600)
 }
@@ -82,7 +89,7 @@ func demoAddress() (string, error) {
 }
 
 // startProxy runs this program as a child, so that its log and its memory are
-// those of the real thing, and then watches it and the primary.
+// those of the real thing, and then watches it and the servers.
 func (d *demo) startProxy(ctx context.Context) (string, error) {
 	var err error
 	if d.proxy, err = startDemoProcess(d.dir, d.program, "run", "--config", d.configFile()); err != nil {
@@ -91,7 +98,7 @@ func (d *demo) startProxy(ctx context.Context) (string, error) {
 	if err := d.proxy.waitReady(ctx, d.dsn("penstock")); err != nil {
 		return "", err
 	}
-	d.sampler, err = startDemoSampler(ctx, d.cluster.Primary.DSN("postgres"), d.dsn("penstock"))
+	d.sampler, err = startDemoSampler(ctx, d.cluster.Primary.DSN("postgres"), d.cluster.Replicas[0].DSN("postgres"), d.dsn("penstock"))
 	return fmt.Sprintf("$ penstock run --config %s   # process %d\n%s", d.configFile(), d.proxy.pid(), d.proxy.said()), err
 }
 
@@ -143,8 +150,8 @@ func (d *demo) load(mode string) func(context.Context) (string, error) {
 			return out, err
 		}
 		seen := d.sampler.seen()
-		return fmt.Sprintf("%d transactions, %.0f per second, %d failed; %d clients, %d server connections",
-			result.transactions, result.tps, result.failed, seen.clients, seen.servers), result.check(demoClients * d.each)
+		return fmt.Sprintf("%d transactions, %.0f per second, %d failed;\n%d clients, server connections: %d to the primary, %d to the replica",
+			result.transactions, result.tps, result.failed, seen.clients, seen.primary, seen.replica), result.check(demoClients * d.each)
 	}
 }
 
@@ -164,20 +171,31 @@ func (d *demo) showStats(ctx context.Context) (string, error) {
 	return transpose(out)
 }
 
-// prove is what the whole demo is for; it fails if a promise was broken.
+// prove is what the acts so far are for; it fails if a promise was broken. After
+// it nobody counts any more: the next acts stop servers.
 func (d *demo) prove(context.Context) (string, error) {
 	most, err := d.sampler.most()
 	if err != nil {
 		return "", fmt.Errorf("look at pg_stat_activity: %w", err)
 	}
-	detail := fmt.Sprintf("%d clients used at most %d server connections (limit %d):\n"+
-		"seen in %d looks at SHOW POOLS and pg_stat_activity. Penstock's memory: %d MB.",
-		most.clients, most.servers, demoPoolSize, most.samples, d.proxy.rss()>>20)
+	d.sampler.stop()
+	d.sampler = nil
+	detail := fmt.Sprintf("%d clients used at most %d server connections to the primary and %d to the replica\n"+
+		"(limit %d each: a host has a pool of its own; beside them %d of Penstock's own, to watch the two).\n"+
+		"Seen in %d looks at SHOW POOLS and pg_stat_activity. Penstock's memory: %d MB.",
+		most.clients, most.primary, most.replica, demoPoolSize, most.monitors, most.samples, d.proxy.rss()>>20)
+	return detail, most.check()
+}
+
+// check is about the promise of pooling.
+func (c demoCounts) check() error {
 	switch {
-	case most.servers > demoPoolSize:
-		return detail, fmt.Errorf("%d server connections were used, more than %d", most.servers, demoPoolSize)
-	case most.clients < demoClients:
-		return detail, fmt.Errorf("only %d clients were connected at once, fewer than %d", most.clients, demoClients)
+	case max(c.primary, c.replica) > demoPoolSize:
+		return fmt.Errorf("%d server connections to a host were used, more than %d", max(c.primary, c.replica), demoPoolSize)
+	case c.monitors > demoMonitors:
+		return fmt.Errorf("%d connections of Penstock's own, more than %d", c.monitors, demoMonitors)
+	case c.clients < demoClients:
+		return fmt.Errorf("only %d clients were connected at once, fewer than %d", c.clients, demoClients)
 	}
-	return detail, nil
+	return nil
 }

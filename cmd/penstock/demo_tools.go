@@ -6,10 +6,12 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -97,6 +99,49 @@ func transpose(text string) (string, error) {
 			_, _ = fmt.Fprint(w, row[column])
 		}
 		_, _ = fmt.Fprintln(w)
+	}
+	err = w.Flush()
+	return b.String(), err
+}
+
+// pick turns CSV with a header into a text table of some of its columns, and of
+// the rows that have the given values.
+func pick(text string, where map[string]string, columns ...string) (string, error) {
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return text, errors.Join(err, errors.New("the console did not answer"))
+	}
+	index := map[string]int{}
+	for i, name := range rows[0] {
+		index[name] = i
+	}
+	for _, name := range append(slices.Collect(maps.Keys(where)), columns...) {
+		if _, there := index[name]; !there {
+			return text, fmt.Errorf("the console's answer has no column %s", name)
+		}
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	found := 0
+	for n, row := range rows {
+		fits := true
+		for name, value := range where {
+			fits = fits && (n == 0 || row[index[name]] == value)
+		}
+		if !fits {
+			continue
+		}
+		found++
+		for i, name := range columns {
+			if i > 0 {
+				_, _ = fmt.Fprint(w, "\t")
+			}
+			_, _ = fmt.Fprint(w, row[index[name]])
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	if found < 2 {
+		return text, errors.New("the console's answer has no such rows")
 	}
 	err = w.Flush()
 	return b.String(), err
