@@ -5,6 +5,7 @@
 #   pgbouncer   the peer of the benchmarks
 #   drivers     psycopg2 and JDBC, for the driver smoke tests
 #   compiler    a C compiler, which the race detector needs
+#   sqlsmith    makes random queries for integration/soundness, which does without it too
 #   npm         Node's package manager, for other PostgreSQL versions
 #
 # It asks no questions, does nothing where nothing is missing, and starts no service that stays:
@@ -104,6 +105,11 @@ setup_compiler() {
   fi
 }
 
+# Not every Debian has it; its tests say so and go on.
+setup_sqlsmith() {
+  command -v sqlsmith >/dev/null || install sqlsmith || say "sqlsmith cannot be installed here; going on without it"
+}
+
 setup_npm() {
   command -v npm >/dev/null || install npm
 }
@@ -114,7 +120,7 @@ if [ $# -eq 0 ]; then
 fi
 for part in "$@"; do
   case $part in
-    postgres | pgbouncer | drivers | compiler | npm) "setup_$part" ;;
+    postgres | pgbouncer | drivers | compiler | sqlsmith | npm) "setup_$part" ;;
     *)
       usage
       exit 2

@@ -111,7 +111,7 @@ func (g generator) query(depth int) string {
 	case 2:
 		text += "(" + g.query(max(0, depth-1)) + ")"
 	default:
-		text += "SELECT " + g.maybe(6, "DISTINCT ") + g.expr(depth) + g.fill(depth, "", "", "", " AS #l", " #n", ", #e") +
+		text += "SELECT " + g.maybe(6, "DISTINCT ", "DISTINCT ON (a) ", "DISTINCT ON ((a), f(b)) ", "ALL ") + g.expr(depth) + g.fill(depth, "", "", "", " AS #l", " #n", ", #e") +
 			g.maybe(12, " INTO t", " INTO TEMP t", " INTO TABLE \"x\"", "INTO x")
 		if g.IntN(5) != 0 {
 			text += " FROM " + g.from(depth)
@@ -121,7 +121,7 @@ func (g generator) query(depth int) string {
 	if depth > 0 {
 		text += g.fill(depth, "", "", "", "", " UNION ALL #q", " EXCEPT SELECT 1")
 	}
-	return text + g.maybe(6, " ORDER BY 1", " ORDER BY a USING <") + g.maybe(6, " LIMIT 1", " OFFSET 2", " FETCH FIRST 1 ROW ONLY") +
+	return text + g.maybe(6, " ORDER BY 1", " ORDER BY a USING <", " ORDER BY f(1), g(2)") + g.maybe(6, " LIMIT 1", " OFFSET 2", " FETCH FIRST 1 ROW ONLY") +
 		g.maybe(10, " FOR UPDATE", " FOR SHARE OF t", " FOR NO KEY UPDATE", " FOR KEY SHARE", " FOR READ ONLY")
 }
 
@@ -129,7 +129,8 @@ func (g generator) from(depth int) string {
 	if depth == 0 {
 		return g.table()
 	}
-	return g.fill(depth, "#t", "#t #n", "(#q) q", "#t JOIN #t ON #e", "#f f", "ROWS FROM (#f) r", "#t TABLESAMPLE system(1)", "LATERAL #f AS x(a int)", "#t, #t")
+	return g.fill(depth, "#t", "#t #n", "(#q) q", "#t JOIN #t ON #e", "#f f", "ROWS FROM (#f) r", "#t TABLESAMPLE system(1)", "LATERAL #f AS x(a int)", "#t, #t",
+		"#f AS #n (a, b)", "#f #n (a)", "(#q) #n (a, b)", "(VALUES (#e)) AS #n(a)", "ROWS FROM (#f, #f AS (a int)) WITH ORDINALITY #n (a)", "#t #n (a), #f")
 }
 
 func (g generator) name() string {
@@ -158,7 +159,7 @@ func (g generator) expr(depth int) string {
 		"CASE WHEN #e THEN #e ELSE 1 END", "ARRAY[#e, 1]", "extract(year FROM #e)", "substring(#e FROM 1 FOR 2)", "trim(both 'x' from #e)",
 		"overlay(#e placing 'x' from 1 for 2)", "position('a' in #e)", "#e AT TIME ZONE 'x'", "coalesce(#e, 1)", "greatest(1, #e)", "nullif(1, #e)",
 		"collation for (#e)", "treat(#e AS nextval)", "normalize(#e)", "#e IS NORMALIZED", "(#e, 1) OVERLAPS (1, 2)", "#e SIMILAR TO 'x' ESCAPE 'y'",
-		"#e BETWEEN 1 AND 2", "xmlelement(name a, #e)", "xmlparse(document #e)", "json_object('a': #e)", "(#e).into", "(#e).f", "#e COLLATE \"C\"",
+		"#e BETWEEN 1 AND 2", "xmlelement(name a, #e)", "xmlparse(document #e)", "json_object('a': #e)", "(#e).into", "(#e).f", "(#e).#n.#n", "a[1].#n", "$1.#n", "OPERATOR(s.-) #f", "OPERATOR(-) #f", "(#e) + #f", "CASE (#e) WHEN #f THEN #f END", "(#e) BETWEEN #f AND #f", "CAST(#e AS varchar(3))", "CAST(#e AS #n)", "#e COLLATE \"C\"",
 		"count(*) FILTER (WHERE #e)", "sum(#e) OVER (PARTITION BY a ORDER BY b)", "ROW(#e, 2)", "- #e", "NOT #e", "f(a => #e)", "f(VARIADIC #e)", "a[#e:2]",
 		"interval '1' year", "f 'x'", "left 'x'", "#e LIKE 'a' ESCAPE 'b'")
 }

@@ -13,9 +13,12 @@
 // catalog has, a generator over the grammar that also knows where volatility
 // hides, and the shapes that ORMs write. The same seed makes the same
 // statements; PENSTOCK_SOUNDNESS_SEED chooses another. PENSTOCK_SOAK, a factor
-// or a duration, makes the test longer than its ordinary minute:
+// or a duration, makes the test longer than its ordinary minute; 10m are more
+// than 200,000 statements:
 //
-//	PENSTOCK_SOAK=10m go test -run Soundness ./integration/soundness
+//	PENSTOCK_SOAK=10m go test -timeout 0 -v -run Soundness ./integration/soundness
+//
+// PENSTOCK_SOUNDNESS_SAMPLES names a file for what was found.
 //
 // Goroutines: one for each worker, ended before the test is. Locks: none.
 package soundness

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,10 +15,11 @@ import (
 )
 
 // world is a primary, a standby that has replayed all of it, and what the
-// catalog says. Nobody writes there while safe statements are judged.
+// catalogs of its two databases say: app has nothing but harmless objects,
+// postgres has hazards too. Nobody writes there while safe statements are judged.
 type world struct {
-	cluster  *pgtest.Cluster
-	snapshot *catalog.Snapshot
+	cluster   *pgtest.Cluster
+	snapshots map[string]*catalog.Snapshot // by database
 }
 
 func makeWorld(t testing.TB) *world {
@@ -25,55 +27,59 @@ func makeWorld(t testing.TB) *world {
 	c := pgtest.StartT(t, pgtest.Options{
 		BinDir: os.Getenv("PENSTOCK_TEST_BINDIR"), Replicas: 1,
 		Settings: map[string]string{
-			"autovacuum": "off", "fsync": "off", "synchronous_commit": "off", "hot_standby_feedback": "off",
-			"max_standby_streaming_delay": "-1", "jit": "off", "log_min_messages": "fatal", "max_parallel_workers_per_gather": "0",
-			"checkpoint_timeout": "1h", "log_min_error_statement": "panic",
+			"autovacuum": "off", "fsync": "off", "synchronous_commit": "off", "checkpoint_timeout": "1h",
+			"max_standby_streaming_delay": "-1", "jit": "off", "max_parallel_workers_per_gather": "0",
+			"log_min_messages": "fatal", "log_min_error_statement": "panic",
 		},
 	})
-	files := []string{"testdata/schema.sql"}
-	if c.Version >= 14 {
-		files = append(files, "testdata/schema14.sql")
+	run := func(database string, texts ...string) {
+		for _, text := range texts {
+			if strings.HasPrefix(text, "testdata/") {
+				content, err := os.ReadFile(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = string(content)
+			}
+			if err := c.Primary.Exec(t.Context(), database, text); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Primary.Exec(t.Context(), "postgres", string(text)); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
+	run("postgres", "CREATE ROLE app LOGIN", "CREATE DATABASE app")
+	run("app", "CREATE SCHEMA evil", "testdata/plain.sql")
+	run("postgres", "CREATE SCHEMA evil", "testdata/plain.sql", "testdata/hazards.sql")
+	if c.Version >= 14 {
+		run("postgres", "testdata/hazards14.sql")
 	}
 	if err := c.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{cluster: c}
-	conn := w.connect(t, c.Primary, "postgres", nil)
-	s, err := catalog.Load(t.Context(), conn)
-	if err != nil {
-		t.Fatal(err)
+	w := &world{cluster: c, snapshots: map[string]*catalog.Snapshot{}}
+	for _, database := range []string{"app", "postgres"} {
+		s, err := catalog.Load(t.Context(), w.connect(t, c.Primary, database, "postgres"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.snapshots[database] = s
 	}
-	w.snapshot = s
 	return w
 }
 
-// connect opens a connection that gives up on a statement soon.
-func (w *world) connect(t testing.TB, i *pgtest.Instance, user string, notified func()) *pgconn.PgConn {
+// connect opens a connection that gives up on a statement soon. For the user app
+// a schema with functions and views of well-known names comes first.
+func (w *world) connect(t testing.TB, i *pgtest.Instance, database, user string) *pgconn.PgConn {
 	t.Helper()
-	config, err := pgconn.ParseConfig(i.DSN("postgres"))
+	config, err := pgconn.ParseConfig(i.DSN(database))
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.User = user
-	for name, value := range map[string]string{
-		"statement_timeout": "400", "TimeZone": "UTC", "work_mem": "16MB", "temp_file_limit": "-1",
-		"client_min_messages": "error", "enable_material": "on",
-	} {
-		if name != "temp_file_limit" {
-			config.RuntimeParams[name] = value
-		}
-	}
-	if notified != nil {
-		config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { notified() }
+	config.RuntimeParams["statement_timeout"] = "300"
+	config.RuntimeParams["client_min_messages"] = "error"
+	config.RuntimeParams["TimeZone"] = "UTC"
+	if user == "app" {
+		config.RuntimeParams["search_path"] = "evil, public"
 	}
 	conn, err := pgconn.ConnectConfig(t.Context(), config)
 	if err != nil {

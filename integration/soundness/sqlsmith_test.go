@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// sqlsmith makes n statements over the schema with the program of that name. A
-// share of them may use the system catalogs too.
+// sqlsmith makes about n statements with the program of that name.
 func (w *world) sqlsmith(t *testing.T, n int, seed uint64) []statement {
 	t.Helper()
 	program, err := exec.LookPath("sqlsmith")
@@ -22,11 +21,15 @@ func (w *world) sqlsmith(t *testing.T, n int, seed uint64) []statement {
 	}
 	var all []statement
 	for i, part := range []struct {
-		n    int
-		args []string
-		name string
-	}{{n - n/5, []string{"--exclude-catalog"}, "sqlsmith"}, {n / 5, nil, "sqlsmith over catalogs"}} {
-		target := fmt.Sprintf("--target=host=127.0.0.1 port=%d user=postgres dbname=postgres", w.cluster.Primary.Port)
+		n              int
+		database, name string
+		args           []string
+	}{
+		{n - n/4 - n/8, "app", "sqlsmith", []string{"--exclude-catalog"}},
+		{n / 4, "postgres", "sqlsmith, hazards", []string{"--exclude-catalog"}},
+		{n / 8, "app", "sqlsmith, catalogs", nil},
+	} {
+		target := fmt.Sprintf("--target=host=127.0.0.1 port=%d user=postgres dbname=%s", w.cluster.Primary.Port, part.database)
 		args := append([]string{target, "--dry-run", fmt.Sprintf("--seed=%d", seed+uint64(i)), fmt.Sprintf("--max-queries=%d", part.n)}, part.args...)
 		out, err := exec.CommandContext(t.Context(), program, args...).Output()
 		if err != nil {
@@ -34,7 +37,7 @@ func (w *world) sqlsmith(t *testing.T, n int, seed uint64) []statement {
 		}
 		for text := range strings.SplitSeq(string(out), ";\n") {
 			if text = strings.TrimSpace(text); text != "" {
-				all = append(all, statement{text: text, source: part.name})
+				all = append(all, statement{text: text, database: part.database, source: part.name})
 			}
 		}
 	}

@@ -156,7 +156,7 @@ func (b *builder) judgeFunctions() {
 				reason = builtinVerdict(f)
 			}
 		} else {
-			reason = max(reason, b.userVerdict(f), b.ofTypes(f.Result, f.Arguments...))
+			reason = max(reason, b.userVerdict(f), b.ofTypes(f.Result, f.Arguments...), b.ofTypes(0, f.Columns...))
 		}
 		for _, part := range f.Parts {
 			reason = max(reason, b.functions[part])
@@ -165,13 +165,17 @@ func (b *builder) judgeFunctions() {
 			continue
 		}
 		b.raise(b.functions, f.OID, reason)
-		attribute := Safe
-		if b.attribute(f) {
-			attribute = reason
+		attribute, field := Safe, Safe
+		if takesOne(f) {
+			field = reason
+			if b.takesRow(f.Arguments[0]) {
+				attribute = reason
+			}
 		}
 		b.mark(f.Name, func(m *mark) {
 			m.called = max(m.called, reason)
 			m.attribute = max(m.attribute, attribute)
+			m.field = max(m.field, field)
 		})
 	}
 	b.builtins = true
@@ -201,14 +205,12 @@ func (b *builder) userVerdict(f *Function) Reason {
 // readable says whether the text of a function in a language is scanned.
 func readable(language string) bool { return language == "sql" || language == "plpgsql" }
 
-// attribute says whether t.name may call the function: PostgreSQL takes it for
-// a call with the row as the one argument. Manual, Composite Types, Using
-// Composite Types in Queries.
-func (b *builder) attribute(f *Function) bool {
-	if len(f.Arguments) == 0 || len(f.Arguments)-f.Defaults > 1 || f.Kind != 'f' && f.Kind != 'a' && f.Kind != 'w' {
-		return false
-	}
-	return b.takesRow(f.Arguments[0])
+// takesOne says whether x.name may call the function: PostgreSQL takes it for a
+// call with x as the one argument. Where x is a name, x is a row; where it is an
+// expression, as in (a + b).name, it may be anything. Manual, Composite Types,
+// Using Composite Types in Queries.
+func takesOne(f *Function) bool {
+	return len(f.Arguments) > 0 && len(f.Arguments)-f.Defaults <= 1 && (f.Kind == 'f' || f.Kind == 'a' || f.Kind == 'w')
 }
 
 // takesRow says whether a row may be passed as an argument of a type. A cast

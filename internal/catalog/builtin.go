@@ -83,7 +83,8 @@ func isServerLocal(name string) bool {
 		"pg_prepared_statement", "pg_prepared_xact", "pg_cursor", "current_query",
 		"pg_available_extensions", "pg_available_extension_versions", "pg_extension_update_paths",
 		"pg_timezone_names", "pg_timezone_abbrevs", "pg_timezone_abbrevs_zone", "pg_timezone_abbrevs_abbrevs",
-		"pg_last_committed_xact", "mxid_age",
+		"pg_last_committed_xact", "mxid_age", "pg_backup_start_time",
+		"pg_walfile_name", "pg_walfile_name_offset", // an error on a standby
 		"pg_database_size", "pg_tablespace_size", "pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size":
 		return true
 	}

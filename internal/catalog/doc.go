@@ -17,7 +17,11 @@
 // lists (builtin.go). A user's function is unsafe if it is volatile, or if its
 // text (SQL, PL/pgSQL) reaches something unsafe. In C, and in languages whose
 // text we cannot read, it must be immutable, or stable in an extension that is
-// known to be harmless.
+// known to be harmless. A name behind a dot counts as a call too, where
+// PostgreSQL may take it for one: row.function, (value).function. Indexes, checks
+// and the like count for their table: the planner evaluates what is IMMUTABLE.
+//
+// integration/soundness asks real servers whether all this is so.
 //
 // What it does not see: objects younger than the snapshot that need no call to
 // be used (a column-like t.f, an operator); dictionaries and planner hooks of

@@ -120,6 +120,7 @@ func (l *loader) steps() []step {
 				OID: oid(row[0]), Schema: string(row[1]), Name: string(row[2]), Language: string(row[3]),
 				Volatile: row[4][0], Kind: row[5][0], Arguments: oids(row[6]), Defaults: number(row[7]),
 				Result: oid(row[8]), Extension: string(row[9]), Text: string(row[10]), Parts: oids(row[11]),
+				Columns: oids(row[12]),
 			})
 		}},
 		{"types", typesSQL, func(row [][]byte) {

@@ -71,6 +71,17 @@ CREATE FOREIGN DATA WRAPPER nothing;
 CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
 CREATE FOREIGN TABLE far (id int) SERVER nowhere;
 CREATE VIEW over_far AS SELECT * FROM far;
+CREATE FUNCTION of_parameter(x int) RETURNS int STABLE LANGUAGE sql AS 'SELECT x.writes';
+CREATE FUNCTION pretends(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN writes($1); END';
+CREATE FUNCTION gives_checked(OUT a int, OUT b checked) STABLE LANGUAGE sql AS 'SELECT 1, 2';
+CREATE FUNCTION gives_table() RETURNS TABLE (a int, b checked) STABLE LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT 1, 2; END';
+CREATE TABLE indexed (id int);
+CREATE INDEX ON indexed ((id + pretends(1)));
+CREATE TABLE partly (id int);
+CREATE INDEX ON partly (id) WHERE id > pretends(1);
+CREATE TABLE by_key (id int) PARTITION BY RANGE ((id + pretends(0)));
+CREATE TABLE never_checked (id int CHECK (id > pretends(-1)));
+CREATE TABLE unmarked_check (id int CHECK (writes(id) > 0));
 `
 
 // start makes a server of PENSTOCK_TEST_BINDIR, or the one found, with a
@@ -177,6 +188,7 @@ func verdicts() map[string]catalog.Reason {
 		"SELECT pg_is_in_recovery()":                       catalog.ServerLocal,
 		"SELECT pg_last_wal_replay_lsn()":                  catalog.ServerLocal,
 		"SELECT * FROM pg_stat_activity":                   catalog.ServerLocal,
+		"SELECT pg_walfile_name('0/1')":                    catalog.ServerLocal,
 		"SELECT * FROM pg_catalog.pg_locks":                catalog.ServerLocal,
 		"SELECT * FROM pg_class":                           catalog.SystemCatalog,
 		"SELECT * FROM information_schema.columns":         catalog.SystemCatalog,
@@ -198,6 +210,24 @@ func verdicts() map[string]catalog.Reason {
 		"SELECT p.of_row FROM plain p":                     catalog.UnsafeFunction,
 		"SELECT p.polite FROM plain p":                     catalog.Safe,
 		"SELECT p.writes FROM plain p":                     catalog.Safe, // takes no row
+		"SELECT (p.id).writes FROM plain p":                catalog.UnsafeFunction,
+		"SELECT $1.writes":                                 catalog.UnsafeFunction,
+		"SELECT (a).b.writes FROM plain p":                 catalog.UnsafeFunction,
+		"SELECT (ARRAY[1])[1] . writes":                    catalog.UnsafeFunction,
+		"SELECT (p.id).writes_not FROM plain p":            catalog.Safe,
+		"SELECT (1).lo_create":                             catalog.UnsafeFunction,
+		"SELECT * FROM gives_checked()":                    catalog.UnsafeType,
+		"SELECT gives_table()":                             catalog.UnsafeType,
+		"SELECT of_parameter(1)":                           catalog.UnsafeFunction,
+		"SELECT * FROM plain AS writes (a, b)":             catalog.Safe,
+		"WITH writes (a) AS (SELECT 1) TABLE writes":       catalog.Safe,
+		"SELECT * FROM (VALUES (1)) writes (a)":            catalog.Safe,
+		"SELECT DISTINCT ON (id) writes (id) FROM plain":   catalog.UnsafeFunction,
+		"SELECT * FROM indexed":                            catalog.RowSecurity,
+		"SELECT * FROM partly":                             catalog.RowSecurity,
+		"SELECT * FROM by_key":                             catalog.RowSecurity,
+		"SELECT * FROM never_checked":                      catalog.RowSecurity,
+		"SELECT * FROM unmarked_check":                     catalog.Safe,
 		"SELECT reads_stats()":                             catalog.ServerLocal,
 		"SELECT bad_sum(id) FROM plain":                    catalog.UnsafeFunction,
 		"SELECT good_sum(id) FROM plain":                   catalog.Safe,
@@ -299,6 +329,10 @@ func TestSignatureFollowsChanges(t *testing.T) {
 		{"CREATE SEQUENCE next_one", true},
 		{"ALTER TABLE plain ADD UNIQUE (a)", true},
 		{"CREATE UNIQUE INDEX ON plain (a, id)", true},
+		{"CREATE INDEX ON plain (upper(b))", true},
+		{"CREATE INDEX ON plain (id) WHERE b IS NULL", true},
+		{"CREATE STATISTICS plain_x ON a, b FROM plain", true},
+		{"ALTER TABLE plain ADD CHECK (id > -1000)", true},
 		{"ALTER TABLE child_of_elders ADD COLUMN c int", false},
 		{"ALTER TABLE child_of_elders ALTER COLUMN c TYPE checked", true},
 		{"ALTER SCHEMA app RENAME TO application", true},

@@ -26,13 +26,14 @@ const signatureSQL = `SELECT pg_catalog.concat_ws('-',
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::int8, xmin::text::int8)) FROM pg_catalog.pg_amproc
    WHERE oid OPERATOR(pg_catalog.>=) 16384),
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::int8, xmin::text::int8)) FROM pg_catalog.pg_constraint
-   WHERE contype IN ('p', 'u') OR contypid OPERATOR(pg_catalog.<>) 0),
+   WHERE contype IN ('p', 'u', 'c')),
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::int8, xmin::text::int8)) FROM pg_catalog.pg_extension),
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::int8, xmin::text::int8)) FROM pg_catalog.pg_namespace
    WHERE nspname NOT LIKE 'pg\_temp\_%' AND nspname NOT LIKE 'pg\_toast\_temp\_%'),
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(inhrelid::int8, inhparent::int8)) FROM pg_catalog.pg_inherits),
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(indexrelid::int8, indisvalid::int4::int8)) FROM pg_catalog.pg_index
-   WHERE indrelid OPERATOR(pg_catalog.>=) 16384 AND indisunique),
+   WHERE indrelid OPERATOR(pg_catalog.>=) 16384 AND (indisunique OR indexprs IS NOT NULL OR indpred IS NOT NULL)),
+ (SELECT pg_catalog.sum(pg_catalog.hashint8extended(oid::int8, xmin::text::int8)) FROM pg_catalog.pg_statistic_ext),
  CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_type WHERE oid OPERATOR(pg_catalog.>=) 16384
      AND typtype IN ('b', 'd', 'r') AND typcategory OPERATOR(pg_catalog.<>) 'A') THEN
  (SELECT pg_catalog.sum(pg_catalog.hashint8extended(atttypid::int8, attrelid::int8)) FROM pg_catalog.pg_attribute
@@ -60,7 +61,8 @@ const functionsSQL = `SELECT p.oid, n.nspname, p.proname, l.lanname, p.provolati
  (SELECT pg_catalog.concat_ws(' ', a.aggtransfn::pg_catalog.oid, a.aggfinalfn::pg_catalog.oid, a.aggcombinefn::pg_catalog.oid,
     a.aggserialfn::pg_catalog.oid, a.aggdeserialfn::pg_catalog.oid, a.aggmtransfn::pg_catalog.oid,
     a.aggminvtransfn::pg_catalog.oid, a.aggmfinalfn::pg_catalog.oid)
-   FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid AND p.prokind = 'a')
+   FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid AND p.prokind = 'a'),
+ CASE WHEN p.oid >= 16384 THEN pg_catalog.array_to_string(p.proallargtypes, ' ') END
  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  JOIN pg_catalog.pg_language l ON l.oid = p.prolang`
 
@@ -92,12 +94,27 @@ const columnsSQL = `SELECT attrelid, atttypid FROM pg_catalog.pg_attribute
 const parentsSQL = `SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits`
 
 // expressionsSQL: policies that a SELECT meets, virtual columns (PostgreSQL 18),
-// checks of domains.
+// what the planner evaluates when it looks at a table (keys and predicates of
+// indexes, keys of partitions, checks, statistics), checks of domains. The
+// planner calls immutable functions only, and for checks it matters: many a
+// harmless one has a function that is not marked at all.
 const expressionsSQL = `SELECT polrelid, 0, 'SELECT ' || pg_catalog.pg_get_expr(polqual, polrelid)
   FROM pg_catalog.pg_policy WHERE polcmd IN ('r', '*') AND polqual IS NOT NULL
  UNION ALL SELECT a.attrelid, 0, 'SELECT ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid)
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   WHERE a.attgenerated = 'v'
+ UNION ALL SELECT indrelid, 0, 'SELECT ' || pg_catalog.concat_ws(', ',
+    pg_catalog.pg_get_expr(indexprs, indrelid), pg_catalog.pg_get_expr(indpred, indrelid))
+  FROM pg_catalog.pg_index WHERE indrelid >= 16384 AND (indexprs IS NOT NULL OR indpred IS NOT NULL)
+ UNION ALL SELECT partrelid, 0, 'SELECT ' || pg_catalog.pg_get_expr(partexprs, partrelid)
+  FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL
+ UNION ALL SELECT c.conrelid, 0, 'SELECT ' || pg_catalog.pg_get_expr(c.conbin, c.conrelid)
+  FROM pg_catalog.pg_constraint c WHERE c.contype = 'c' AND c.conrelid <> 0 AND EXISTS (
+   SELECT FROM pg_catalog.pg_depend d LEFT JOIN pg_catalog.pg_proc p ON d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.refobjid
+   WHERE d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid AND d.refobjid >= 16384
+    AND (p.provolatile = 'i' OR d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass OR d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass))
+ UNION ALL SELECT x.stxrelid, 0, pg_catalog.pg_get_statisticsobjdef(x.oid)
+  FROM pg_catalog.pg_statistic_ext x WHERE pg_catalog.to_jsonb(x) ->> 'stxexprs' IS NOT NULL
  UNION ALL SELECT 0, contypid, 'SELECT ' || pg_catalog.pg_get_expr(conbin, 0)
   FROM pg_catalog.pg_constraint WHERE contypid <> 0 AND contype = 'c'`
 

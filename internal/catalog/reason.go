@@ -21,7 +21,8 @@ const (
 	Foreign
 	// Unknown: called, and neither function, type nor grammar.
 	Unknown
-	// RowSecurity: a policy of the table reaches something unsafe.
+	// RowSecurity: a policy of the table, or what the planner evaluates for it
+	// (indexes, checks, keys of partitions, statistics), reaches something unsafe.
 	RowSecurity
 	// View: the view reaches something unsafe.
 	View

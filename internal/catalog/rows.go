@@ -30,8 +30,9 @@ type Function struct {
 	Arguments []uint32
 	Defaults  int // how many of the last arguments may be left out
 	Result    uint32
-	Extension string // that it belongs to, "" if none
-	Text      string // body and default expressions, of user functions in a readable language
+	Extension string   // that it belongs to, "" if none
+	Text      string   // body and default expressions, of user functions in a readable language
+	Columns   []uint32 // types of a row that is the result, among others
 	Parts     []uint32
 	// Parts of an aggregate are its transition, final, combine, serial,
 	// deserial and moving functions.

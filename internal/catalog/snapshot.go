@@ -23,7 +23,8 @@ type Snapshot struct {
 type mark struct {
 	name      string
 	called    Reason // the worst function, if it is called
-	attribute Reason // the worst function that t.name calls
+	attribute Reason // the worst function that t.name calls, with a row t
+	field     Reason // the worst function that (x).name calls, with any value x
 	anywhere  Reason // the worst relation or type
 	callable  bool   // a function or type: it may stand before a parenthesis
 }
@@ -66,6 +67,9 @@ func (s *Snapshot) judge(n *sqlscan.Name) (Reason, string) {
 		return Safe, ""
 	}
 	reason := max(m.anywhere, m.attribute)
+	if n.Field {
+		reason = max(reason, m.field)
+	}
 	switch {
 	case !n.Call:
 	case m.callable:

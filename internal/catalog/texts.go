@@ -23,7 +23,9 @@ func (b *builder) readTexts() {
 	for i := range b.rows.Functions {
 		f := &b.rows.Functions[i]
 		if f.OID >= firstUserOID && f.Text != "" && f.Volatile != 'v' {
+			r.parameters = f.Language == "sql"
 			t := r.read(f.Text)
+			r.parameters = false
 			if f.Language == "plpgsql" && mentions(f.Text, "execute") {
 				t.opaque = true // runs a text that nobody knows before
 			}
@@ -47,8 +49,9 @@ func (b *builder) readTexts() {
 
 // reader scans texts of the catalog.
 type reader struct {
-	scanner sqlscan.Scanner
-	matter  map[string]bool
+	scanner    sqlscan.Scanner
+	matter     map[string]bool
+	parameters bool // a.b may be a function of a parameter a of any type
 }
 
 // read scans one text. The server printed it, or keeps it as it was given; in
@@ -74,7 +77,7 @@ func (r *reader) add(t *text, source string, options sqlscan.Options) {
 	}
 	seen := map[sqlscan.Name]bool{}
 	for _, n := range st.Names {
-		key := sqlscan.Name{Schema: n.Schema, Name: n.Name, Call: n.Call}
+		key := sqlscan.Name{Schema: n.Schema, Name: n.Name, Call: n.Call, Field: n.Field || r.parameters && n.Parts > 1}
 		if n.Schema != "information_schema" {
 			key.Schema = ""
 			if !r.matter[n.Name] {

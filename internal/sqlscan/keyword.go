@@ -78,6 +78,7 @@ const (
 	wordUsing
 	wordDistinct
 	wordAny // ANY, SOME, ALL
+	wordLateral
 )
 
 // wordOf returns the symbol of a folded word. The words that PostgreSQL
@@ -143,9 +144,11 @@ func wordOf(word string) symbol {
 		return wordCurrentTime
 	case "current_user", "session_user", "user", "current_role", "current_catalog":
 		return wordSessionUser
+	case "lateral":
+		return wordLateral
 	case "and", "asc", "asymmetric", "both", "cast", "check", "collate", "column", "constraint",
 		"create", "deferrable", "desc", "do", "else", "except", "foreign", "grant", "group", "having",
-		"initially", "intersect", "lateral", "leading", "on", "or", "placing", "primary", "references",
+		"initially", "intersect", "leading", "on", "or", "placing", "primary", "references",
 		"returning", "symmetric", "then", "trailing", "union", "unique", "variadic", "when", "where", "window":
 		return reserved
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/penstock/penstock/internal/sqlscan"
 )
 
-// names writes the names of a statement as "schema.name()".
+// names writes the names of a statement as "schema.name()", and as ".name" that
+// of a value's field.
 func names(st *sqlscan.Statement) []string {
 	list := []string{}
 	for _, n := range st.Names {
@@ -22,6 +23,9 @@ func names(st *sqlscan.Statement) []string {
 		}
 		if n.Call {
 			text += "()"
+		}
+		if n.Field {
+			text = "." + text
 		}
 		list = append(list, text)
 	}
@@ -42,7 +46,7 @@ func TestNamesAreFoldedUnquotedAndChained(t *testing.T) {
 		`SELECT U&"a" uescape_x`:                      "a uescape_x",
 		"SELECT a, A, \"a\"":                          "a",
 		"SELECT value, update, left('a',1)":           "value update left()",
-		"SELECT public.select(1), (x).user":           "public.select() x user",
+		"SELECT public.select(1), (x).user":           "public.select() x .user",
 		"SELECT t.*":                                  "t",
 		"SELECT Größe, \"ÄB\"":                        "größe ÄB",
 		"SELECT a$1, _b":                              "a$1 _b",
@@ -56,6 +60,43 @@ func TestNamesAreFoldedUnquotedAndChained(t *testing.T) {
 		"SELECT " + strings.Repeat("a", 70):           strings.Repeat("a", 63),
 		"SELECT \"" + strings.Repeat("a", 62) + "ä\"": strings.Repeat("a", 62),
 		"SELECT \"" + strings.Repeat("a", 61) + "ä\"": strings.Repeat("a", 61) + "ä",
+	} {
+		if got := strings.Join(names(scan(text)), " "); got != want {
+			t.Errorf("%q: names %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestCallsAreToldFromOtherNamesBeforeParentheses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		// Names of columns, and types.
+		"SELECT * FROM f(1) AS x (a, b)":                                 "f() x a b",
+		"SELECT * FROM f(1) x (a int, b)":                                "f() x a int b",
+		`SELECT * FROM (VALUES (1)) "x"(a)`:                              "values() x a",
+		"SELECT * FROM t, LATERAL (SELECT 1) x (a) JOIN (SELECT 2) y(b)": "t x a join y b",
+		"SELECT * FROM ROWS FROM (f(1), g(2)) WITH ORDINALITY x(a)":      "rows f() g() ordinality x a",
+		"SELECT * FROM json_to_record('{}') AS x(a numeric(3))":          "json_to_record() x a numeric()",
+		"WITH c(a, b) AS (SELECT f(1)), d (e) AS (SELECT 1) SELECT g(2)": "c a b f() d e g()",
+		"WITH RECURSIVE c (a) AS (SELECT 1) SELECT 1":                    "recursive c a",
+		"SELECT * FROM (WITH c(a) AS (SELECT 1) TABLE c) s":              "c a s",
+		"SELECT CAST(a AS varchar(10))":                                  "a varchar",
+		"SELECT CAST(a AS s.f(10))":                                      "a s.f()",
+		// Calls all the same.
+		"SELECT DISTINCT ON (a) f(b)":                                         "a f() b",
+		"SELECT DISTINCT ON ((a), (b)) f(c)":                                  "a b f() c",
+		"SELECT OPERATOR(s.-) f(a), 1 operator ( + ) g(b)":                    "operator() s f() a g() b",
+		"SELECT a FROM t ORDER BY f(1), g(2)":                                 "a t by f() g()",
+		"WITH c AS (SELECT 1) (SELECT 1) ORDER BY f(1), g(2)":                 "c by f() g()",
+		"WITH c AS (SELECT 1) (TABLE c) UNION SELECT f(1), g(2)":              "c f() g()",
+		"WITH c AS (SELECT 1) SEARCH DEPTH FIRST BY a SET b (SELECT 1), f(1)": "c search depth first by a set b() f()",
+		"SELECT (a), f(b) FROM t":                                             "a f() b t",
+		"SELECT CASE (a) WHEN f(1) THEN g(2) END":                             "a f() g()",
+		"SELECT (a) BETWEEN f(1) AND g(2)":                                    "a between f() g()",
+		"SELECT t.as (a), t.with (b)":                                         "t.as() a t.with() b",
+		// Fields of values.
+		"SELECT (a).f, (b.c) . g.h, a[1].f, $1.f, x.a[1:2].f, x.f": "a .f b.c .g .h x.a x.f",
+		`SELECT (a)."F", (f(1)).f`:                                 "a .F f() .f",
 	} {
 		if got := strings.Join(names(scan(text)), " "); got != want {
 			t.Errorf("%q: names %q, want %q", text, got, want)

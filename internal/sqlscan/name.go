@@ -19,6 +19,8 @@ const (
 type chain struct {
 	schema, name string
 	parts        int
+	alias        bool // it stands where a call cannot begin
+	field        bool // see Name
 }
 
 // names collects chains and operators, each but once where that is cheap.

@@ -8,6 +8,7 @@ type present struct {
 	into     bool // INTO was seen
 	with     bool // WITH was seen
 	searched bool // SEARCH or CYCLE was seen
+	opened   bool // the statement behind the list of WITH is in parentheses
 	routine  bool // FUNCTION or PROCEDURE was seen
 	atomic   int  // open BEGIN ATOMIC and CASE in a body
 
@@ -51,8 +52,11 @@ func (p *present) step(sym symbol, text string, prev symbol, depth int) {
 			p.phase = phaseNone
 		}
 	case phaseWith:
-		if depth == p.base {
+		switch depth {
+		case p.base:
 			p.mainVerb(sym, prev)
+		case p.base + 1:
+			p.opened = p.opened || sym == '(' && prev == ')'
 		}
 	case phaseExplain:
 		switch {

@@ -17,6 +17,7 @@ type Scanner struct {
 	print     fingerprint
 	prev      symbol // the token before
 	depth     int    // of parentheses
+	sources   uint64 // by depth: the parenthesis there may be one that an alias follows
 	open      bool   // a statement that is not empty has begun
 	present   present
 }
@@ -55,7 +56,7 @@ func (s *Scanner) reset(text string, o Options) {
 	s.names.reset()
 	s.print = fingerprint{hash: hashSeed}
 	s.present = present{}
-	s.prev, s.depth, s.open = symNone, 0, false
+	s.prev, s.depth, s.sources, s.open = symNone, 0, 0, false
 }
 
 // refuse marks a text that is not understood. What is known of it stays.
@@ -201,13 +202,46 @@ func (s *Scanner) identifier() (symbol, string) {
 // link adds an identifier to the chain, or begins another.
 func (s *Scanner) link(name string) {
 	c := &s.names.chain
-	if s.prev == '.' && c.parts > 0 {
+	dot := s.prev == '.'
+	if dot && c.parts > 0 && !c.field {
 		c.schema, c.name = c.name, name
 		c.parts++
 		return
 	}
 	s.endChain(symName)
-	c.schema, c.name, c.parts = "", name, 1
+	c.schema, c.name, c.parts, c.alias, c.field = "", name, 1, s.aliasBegins(), dot
+}
+
+// aliasBegins says whether a name that begins here and is followed by a
+// parenthesis names the columns of something, or is a type: AS x (a, b),
+// CAST(a AS x (1)), WITH x (a, b), FROM (...) x (a, b), FROM f(...) x (a, b).
+func (s *Scanner) aliasBegins() bool {
+	switch s.prev {
+	case wordAs, wordWith:
+		return true
+	case ')':
+		return s.depth < 64 && s.sources>>s.depth&1 != 0
+	case symName:
+		return s.names.chain.name == "recursive" || s.names.chain.name == "ordinality" // behind WITH
+	case ',':
+		return s.present.phase == phaseWith && s.depth == s.present.base && !s.present.searched && !s.present.opened
+	default:
+		return false
+	}
+}
+
+// isSource says whether the parenthesis that opens behind prev may be that of a
+// subquery or a call in FROM, which an alias may follow. Not so those of
+// DISTINCT ON (...) and OPERATOR(...), which a call may follow.
+func (s *Scanner) isSource() bool {
+	switch s.prev {
+	case wordFrom, wordLateral, symQuoted, ',', '(':
+		return true
+	case symName:
+		return s.names.chain.name != "operator"
+	default:
+		return false
+	}
 }
 
 // endChain notes the chain that another token ends.
@@ -219,7 +253,7 @@ func (s *Scanner) endChain(by symbol) {
 	if strings.HasPrefix(c.name, "pg_temp") || strings.HasPrefix(c.schema, "pg_temp") {
 		s.statement.Features |= FeatureTemporary
 	}
-	s.name(Name{Schema: c.schema, Name: c.name, Parts: c.parts, Call: by == '('})
+	s.name(Name{Schema: c.schema, Name: c.name, Parts: c.parts, Call: by == '(' && (!c.alias || c.parts > 1), Field: c.field})
 	c.parts = 0
 }
 
@@ -256,6 +290,12 @@ func (s *Scanner) count(sym symbol, text string) {
 	}
 	switch sym {
 	case '(':
+		if s.depth < 64 {
+			s.sources &^= 1 << s.depth
+			if s.isSource() {
+				s.sources |= 1 << s.depth
+			}
+		}
 		s.depth++
 	case ')':
 		if s.depth == 0 {

@@ -41,12 +41,14 @@ type Statement struct {
 }
 
 // Name is a chain of identifiers, folded and without quotes, cut at 63 bytes
-// as PostgreSQL cuts. Bytes above 127 are in the client's encoding.
+// as PostgreSQL cuts. Bytes above 127 are in the client's encoding. The last part
+// of a chain may call a function of the row before it: row.function.
 type Name struct {
 	Schema string // the last part but one
 	Name   string // the last part
 	Parts  int    // of the whole chain
-	Call   bool   // "(" follows. A function can also be called without: row.function
+	Call   bool   // "(" follows, and it may be a call
+	Field  bool   // of a value, as in (expression).name, [1].name, $1.name. It may be a function of that value
 }
 
 // Hint is what a comment /* penstock: ... */ asks for.
