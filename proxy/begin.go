@@ -22,7 +22,7 @@ type beginning struct {
 // parseBegin reads the text of a simple query. It returns false for whatever
 // is not a plain BEGIN or START TRANSACTION.
 func parseBegin(text string) (b beginning, ok bool) {
-	if len(text) > 120 { // the longest has less
+	if len(text) > 120 || !beginsWith(text, "bBsS") { // the longest has less
 		return b, false
 	}
 	words := words(strings.ReplaceAll(text, ",", " , "))
@@ -48,6 +48,13 @@ func parseBegin(text string) (b beginning, ok bool) {
 		words = words[n:]
 	}
 	return b, true
+}
+
+// beginsWith says whether the first letter of a text is one of those, so that
+// most texts cost no more than that.
+func beginsWith(text, letters string) bool {
+	text = strings.TrimLeft(text, " \t\n\r\f")
+	return text != "" && strings.IndexByte(letters, text[0]) >= 0
 }
 
 // words are the words of a statement in capitals, without semicolons behind
@@ -90,7 +97,7 @@ func (b *beginning) mode(words []string) int {
 // parseEnd reads the text of a simple query that ends a transaction, and
 // returns the tag that PostgreSQL answers it with, "" for anything else.
 func parseEnd(text string) string {
-	if len(text) > 40 {
+	if len(text) > 40 || !beginsWith(text, "cCeErRaA") {
 		return ""
 	}
 	switch strings.Join(words(text), " ") {

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -85,6 +86,7 @@ type Cluster struct {
 	retries  *Budget
 	learned  *Learned
 	texts    *sqlscan.Cache[Class]
+	seed     maphash.Seed
 	scanners sync.Pool
 	busy     func(host int) (open, running int)
 	end      func(host int)
@@ -99,6 +101,7 @@ type Cluster struct {
 	snapshot   atomic.Pointer[catalog.Snapshot]
 	generation atomic.Uint64
 	view       atomic.Pointer[View]
+	door       [4096]atomic.Uint32        // hashes of texts seen lately
 	counts     [2][reasonEnd]atomic.Int64 // by target: primary, replica
 	healed     [4]atomic.Int64            // by RetryAction
 	closed     atomic.Bool
@@ -131,7 +134,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 	c := &Cluster{
 		log: o.Log, prober: NewProber(time.Millisecond), lag: new(Lag), learned: new(Learned),
 		fallback: NewBudget(0.25, 20, 200), retries: NewBudget(0.2, 50, 1000),
-		texts: sqlscan.NewCache[Class](textBytes), busy: o.Busy, end: o.End, changed: o.Changed, back: o.Back, stop: stop,
+		texts: sqlscan.NewCache[Class](textBytes), seed: maphash.MakeSeed(), busy: o.Busy, end: o.End, changed: o.Changed, back: o.Back, stop: stop,
 		reload: make(chan struct{}, 1), seen: make([]Observation, len(o.Hosts)), roles: NewRoles(0),
 		switchover: NewSwitchover(SwitchoverOptions{Window: switchoverWindow}),
 		wake:       make(chan struct{}), probed: make(chan struct{}),
@@ -195,8 +198,19 @@ func (c *Cluster) Classify(text string) Class {
 	class := Classify(s.Scan(text, sqlscan.Options{}), c.snapshot.Load(), c.settings.Load().Rules)
 	c.scanners.Put(s)
 	c.learned.Apply(&class)
-	c.texts.Store(text, generation, class)
+	if c.seenBefore(text) {
+		c.texts.Store(text, generation, class)
+	}
 	return class
+}
+
+// seenBefore says whether a text has been seen lately, or one with the same
+// hash. Texts with constants in them are seen once; to keep them costs more than
+// to scan them again.
+func (c *Cluster) seenBefore(text string) bool {
+	hash := maphash.String(c.seed, text)
+	slot := &c.door[hash%uint64(len(c.door))]
+	return slot.Swap(uint32(hash>>32)) == uint32(hash>>32)
 }
 
 // Decide says where a statement goes. It counts nothing; see Count.

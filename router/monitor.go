@@ -52,7 +52,7 @@ func newMonitor(c *Cluster, index int, h Host) *monitor {
 // How often a host is asked.
 const (
 	probeIdle    = 500 * time.Millisecond // nobody cares
-	probeActive  = 10 * time.Millisecond  // somebody did within the last second
+	probeActive  = 20 * time.Millisecond  // somebody did within the last second
 	probeWaiting = time.Millisecond       // somebody waits
 	probeSuspect = 50 * time.Millisecond  // it does not answer
 	probeLimit   = time.Second            // of one probe
