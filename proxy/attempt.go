@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/penstock/penstock/internal/wire"
 	"github.com/penstock/penstock/pool"
@@ -165,6 +166,11 @@ func (s *session) runAgain() error {
 	cycle := r.again
 	r.again = nil
 	r.tries++
+	if host, _ := r.cluster.Primary(); r.failedOn == host && r.tries > 1 {
+		s.mu.Unlock()
+		r.cluster.AwaitChange(20 * time.Millisecond) // its other connections are hardly better
+		s.mu.Lock()
+	}
 	c := s.firstCycle(cycle, r)
 	d := s.decide(&c)
 	if d.Target == router.TargetReplica && r.primaryNext {

@@ -244,7 +244,7 @@ func (c *Cluster) Healed(a RetryAction) int64 { return c.healed[a].Load() }
 func (c *Cluster) Heal(f Failure, host int, fingerprint uint64) RetryAction {
 	f.BehindDDL = true // a name that the catalog knows and the replica does not
 	action, learn := Retry(f)
-	if !f.OnReplica && f.Tries < mostTries && (f.SQLState == "" || f.SQLState == "57P01" || f.SQLState == "57P02" || f.SQLState == "57P03") {
+	if !f.OnReplica && f.Tries < mostOnPrimary && (f.SQLState == "" || f.SQLState == "57P01" || f.SQLState == "57P02" || f.SQLState == "57P03") {
 		action = RetryOtherReplica // a read that the lost primary did not answer
 	}
 	if learn && c.learned.Add(fingerprint) {
@@ -259,6 +259,10 @@ func (c *Cluster) Heal(f Failure, host int, fingerprint uint64) RetryAction {
 	c.healed[action].Add(1)
 	return action
 }
+
+// mostOnPrimary is how often a read is run again that lost its primary: all of
+// its idle connections may be as dead as the first.
+const mostOnPrimary = 30
 
 // Suspect has a host asked at once how it is; a replica gets no reads until it
 // has answered.

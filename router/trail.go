@@ -243,8 +243,11 @@ func (c *Cluster) primaryShows(t *Trail) bool {
 // transaction, and that it may have written.
 func (c *Cluster) DoneAt(t *Trail, host int, wrote bool) {
 	t.floor.Committed(c.prober.NoteCommit())
+	now := time.Now()
 	if wrote {
-		c.care(time.Now())
-		c.hosts[host].kick()
+		c.care(now)
+	}
+	if m := c.hosts[host]; wrote || now.UnixNano()-m.last.Load() > int64(5*time.Millisecond) {
+		m.kick() // should it be lost, what was not asked before nobody will know
 	}
 }
