@@ -17,7 +17,7 @@ PG_VERSIONS  ?= 17 18
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: help setup build run demo test test-short race test-versions fuzz soak bench bench-readme \
+.PHONY: help setup build run demo test test-short race test-versions fuzz oracle failover soak bench bench-readme \
         vet lint fmt docs check clean
 
 help: ## Show this list
@@ -40,7 +40,7 @@ run: build ## The same as demo, but stay up and print the DSNs until Ctrl-C
 	bin/penstock demo --stay
 
 test: ## Run every test, with real PostgreSQL and real drivers [TEST_TIMEOUT=40m]
-	scripts/setup.sh postgres drivers
+	scripts/setup.sh postgres drivers sqlsmith
 	go test -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v /integration)
 	go test -count=1 -timeout $(TEST_TIMEOUT) -p 1 ./integration/... # one by one: they measure time
 
@@ -61,6 +61,15 @@ test-versions: ## Run the integration tests on other PostgreSQL versions, from n
 
 fuzz: ## Run each fuzz target for a while [FUZZTIME=20s]
 	scripts/fuzz.sh $(FUZZTIME)
+
+oracle: ## Compare the scanner with PostgreSQL's own grammar (pg_query_go, cgo; a module of its own)
+	scripts/setup.sh compiler
+	scripts/oracle.sh
+
+failover: ## Run the failover tests in full length: switchovers, kill -9, split brain [SOAKTIME=10m]
+	scripts/setup.sh postgres
+	PENSTOCK_SOAK=$(SOAKTIME) go test -count=1 -timeout 0 -v ./integration/routing \
+		-run 'TestPlannedSwitchover|TestPrimaryKilled|TestSplitBrain|TestReplicaFaults|TestDemoted|TestNoPrimary'
 
 soak: ## Run the endurance tests (TestSoak...) for a long time [SOAKTIME=10m]
 	scripts/setup.sh postgres

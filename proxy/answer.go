@@ -168,7 +168,7 @@ func (s *session) lostError(l *link, cause error) *pgerr.Error {
 		return pgerr.CommitUnknown(cause)
 	}
 	for i := range l.replies.len() {
-		if l.replies.at(i).effect == sqlscan.Commit && l.conn.TxStatus == 'T' {
+		if l.replies.at(i).effect == sqlscan.Commit && (l.conn.TxStatus == 'T' || l.begun) {
 			return pgerr.CommitUnknown(cause)
 		}
 	}

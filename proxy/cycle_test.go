@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -232,7 +233,7 @@ func FuzzFirstCycle(f *testing.F) {
 	statements, unnamed := len(s.statements), s.unnamed
 	f.Fuzz(func(t *testing.T, in []byte) {
 		p := bytes.Clone(in)
-		p = p[:len(p):len(p)]
+		p = slices.Clip(p)
 		c := s.firstCycle(p, someVerdicts())
 		end := endOfCycle(p)
 		switch {

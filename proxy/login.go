@@ -92,9 +92,8 @@ func (st *startup) run() (err error) {
 // refuse tells the client why it is not let in, if it can be told.
 func (st *startup) refuse(err error) {
 	var ne net.Error
-	var known *pgerr.Error // an answer, whatever its cause was
-	if errors.As(err, &known) {
-		err = known
+	if known, ok := errors.AsType[*pgerr.Error](err); ok {
+		err = known // an answer, whatever its cause was
 	} else if errors.As(err, &ne) && ne.Timeout() {
 		err = pgerr.LoginTimeout(st.settings.config.Listen.LoginTimeout).With(err)
 	} else if isGone(err) {

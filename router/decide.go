@@ -43,11 +43,8 @@ type Decision struct {
 // Reads says whether what goes there is a text that only reads, or would but for
 // a name in it.
 func (d Decision) Reads() bool {
-	switch d.Reason {
-	case ReasonHintPrimary, ReasonSetTarget, ReasonStartupTarget, ReasonRule, ReasonLearned:
-		return true
-	}
-	return d.Reason >= ReasonSafeRead && d.Reason < ReasonTransaction || d.Reason >= ReasonNoHealthyReplica && d.Reason <= ReasonRetried
+	return d.Reason >= ReasonSafeRead && d.Reason < ReasonTransaction ||
+		d.Reason >= ReasonHintPrimary && d.Reason <= ReasonRetried
 }
 
 // Decide is a pure function; the package comment has the order of what it looks at.

@@ -23,12 +23,19 @@ const (
 func TestSlowReplicaIsAvoided(t *testing.T) {
 	c := servers(t, 3, nil)
 	setUp(t, c, pairTables(1)...)
+	noisy := 0
 	for attempt := 1; ; attempt++ {
 		healthy, slow := slowOne(t, c, attempt)
-		if float64(slow) <= 1.5*float64(healthy) {
-			return
+		quiet := healthy < slowDelay/2 // else the machine's noise would hide the slow one
+		if !quiet {
+			noisy++
 		}
-		if attempt == 3 {
+		switch {
+		case quiet && float64(slow) <= 1.5*float64(healthy):
+			return
+		case attempt == 3 && noisy == 3:
+			t.Skipf("this machine is too busy: p99 %v where nothing is slow", healthy)
+		case attempt == 3:
 			t.Fatalf("p99 %v with a slow replica, %v without", slow, healthy)
 		}
 	}

@@ -400,7 +400,7 @@ func complain(tb testing.TB, what string, list []failure) {
 			tb.Errorf("... and %d more", len(list)-n)
 			break
 		}
-		tb.Errorf("%s: %s %v", what, f.at.Format("15:04:05.000"), f)
+		tb.Errorf("%s: %s %v", what, clock(f.at), f)
 	}
 }
 
@@ -417,6 +417,7 @@ func (l ledger) String() string {
 // acknowledged before since nothing is asked.
 func (c *crowd) audit(tb testing.TB, i *pgtest.Instance, since time.Time) ledger {
 	tb.Helper()
+	asked := time.Now() // the crowd may go on meanwhile
 	there := rowsOf(tb, i)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -433,8 +434,9 @@ func (c *crowd) audit(tb testing.TB, i *pgtest.Instance, since time.Time) ledger
 		}
 		if !w.acked.IsZero() {
 			l.acked++
-			if n == 0 && w.acked.After(since) {
+			if n == 0 && w.acked.After(since) && w.acked.Before(asked) {
 				lost = append(lost, id)
+				tb.Logf("write %d: sent %s, acknowledged %s", id, clock(w.issued), clock(w.acked))
 			}
 			continue
 		}
