@@ -53,7 +53,7 @@ func TestReplicaFaults(t *testing.T) {
 			all := &crowd{p: p, writers: 12, readers: 36, think: 20 * time.Millisecond, read: f.read}
 			all.gather(t)
 			time.Sleep(300 * time.Millisecond)
-			rounds := trials(t, 2, 20)
+			rounds := trials(t, 1, 20)
 			for range rounds {
 				f.fault(t, c, p, all)
 				if t.Failed() {
