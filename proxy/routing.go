@@ -353,10 +353,11 @@ var errMoved = errors.New("another host is the primary now")
 // fits says whether a connection that was waited for is still the right one. A
 // server that calls itself a standby takes no writes: it was demoted, or the
 // connection is from before its promotion and will say so only when it is used,
-// so it is not used again. mu is held.
+// so it is not used again. A connection to a replica that is younger than what
+// we know of it may lead to a server that was restarted behind it. mu is held.
 func (s *session) fits(d *router.Decision, l *link) bool {
 	if d.Target != router.TargetPrimary {
-		return true
+		return s.route.cluster.Knows(l.host, l.conn.ConnectedAt)
 	}
 	if l.conn.Standby.Load() {
 		s.route.cluster.Suspect(l.host)

@@ -68,6 +68,18 @@ func (c *Cluster) LoginHost() int {
 	return max(host, 0)
 }
 
+// Knows says whether a host has been asked since a connection to it was opened:
+// what is known of its position is then of the server that the connection leads
+// to. If not it is asked.
+func (c *Cluster) Knows(host int, opened time.Time) bool {
+	m := c.hosts[host]
+	if m.last.Load() >= opened.UnixNano() || c.settings.Load().Consistency == ConsistencyEventual {
+		return true
+	}
+	m.kick()
+	return false
+}
+
 // answers says whether a host has answered its last probe.
 func (c *Cluster) answers(host int) bool {
 	c.mu.Lock()
