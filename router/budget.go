@@ -33,6 +33,13 @@ func (b *Budget) Earn() {
 	b.mu.Unlock()
 }
 
+// EarnMany notes n ordinary ones at once.
+func (b *Budget) EarnMany(n int) {
+	b.mu.Lock()
+	b.tokens = min(b.tokens+b.share*float64(n), b.most)
+	b.mu.Unlock()
+}
+
 // Spend takes a token for an extra one, if there is one.
 func (b *Budget) Spend(now time.Time) bool {
 	b.mu.Lock()

@@ -105,6 +105,7 @@ type Cluster struct {
 	counts     [2][reasonEnd]atomic.Int64 // by target: primary, replica
 	healed     [4]atomic.Int64            // by RetryAction
 	closed     atomic.Bool
+	reads      atomic.Uint64
 	async      atomic.Bool  // commits may be acknowledged before they are flushed
 	flushes    atomic.Bool  // the primary was asked, and does not do so by itself
 	waiting    atomic.Int32 // sessions that wait for a probe

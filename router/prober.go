@@ -2,6 +2,7 @@ package router
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,11 +21,11 @@ const probeRing = 64
 // they get a number as a commit does.
 type Prober struct {
 	interval time.Duration // between the starts of probes, at least
+	last     atomic.Uint64 // the last number given
 
 	// Guarded by mu, a leaf lock.
 	mu       sync.Mutex
 	now      Position // of the primary: system and timeline; LSN is of the last answer
-	last     uint64   // the last number given
 	asked    uint64   // the last number when the probe in flight was sent
 	inFlight uint64   // the id of the probe in flight, 0 for none
 	ids      uint64
@@ -46,10 +47,7 @@ func NewProber(interval time.Duration) *Prober {
 // NoteCommit gives a number to a commit that was just acknowledged, or to a read
 // that has just arrived. Ask Begin whether to send a probe for it.
 func (p *Prober) NoteCommit() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last++
-	return p.last
+	return p.last.Add(1)
 }
 
 // Begin says whether to send a probe now. If so it counts as sent, under an id
@@ -58,14 +56,14 @@ func (p *Prober) NoteCommit() uint64 {
 func (p *Prober) Begin(now time.Time) (id uint64, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.inFlight != 0 || p.covered() >= p.last {
+	if p.inFlight != 0 || p.covered() >= p.last.Load() {
 		return 0, 0
 	}
 	if wait := p.interval - now.Sub(p.sent); wait > 0 && !p.sent.IsZero() {
 		return 0, wait
 	}
 	p.ids++
-	p.inFlight, p.sent, p.asked = p.ids, now, p.last
+	p.inFlight, p.sent, p.asked = p.ids, now, p.last.Load()
 	return p.ids, 0
 }
 
@@ -144,9 +142,14 @@ func (p *Prober) forget(primary Position) {
 func (p *Prober) Floor(number uint64) (Position, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// From the newest on: what an answer covers grows, and most ask for little.
 	var best answer
-	for _, a := range p.answers {
-		if a.covers >= number && a.covers != 0 && (best.covers == 0 || a.covers < best.covers || a.covers == best.covers && a.at.LSN < best.at.LSN) {
+	for i := range probeRing {
+		a := p.answers[(p.next+probeRing-1-i)%probeRing]
+		if a.covers < number || a.covers == 0 {
+			break
+		}
+		if best.covers == 0 || a.covers < best.covers || a.at.LSN < best.at.LSN {
 			best = a
 		}
 	}
@@ -157,5 +160,5 @@ func (p *Prober) Floor(number uint64) (Position, bool) {
 func (p *Prober) Primary() (at Position, last uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.now, p.last
+	return p.now, p.last.Load()
 }

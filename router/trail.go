@@ -186,9 +186,14 @@ func (c *Cluster) kickAll() {
 // Start notes that a read goes to a replica.
 func (c *Cluster) Start(host int) {
 	c.balancer.Start(host)
-	c.retries.Earn()
-	c.fallback.Earn()
+	if c.reads.Add(1)%earnedAtOnce == 0 {
+		c.retries.EarnMany(earnedAtOnce)
+		c.fallback.EarnMany(earnedAtOnce)
+	}
 }
+
+// earnedAtOnce is how many reads are noted in the budgets together.
+const earnedAtOnce = 16
 
 // Finish notes the end of what Start has begun: how long the server took, or
 // that it has failed.
