@@ -290,6 +290,11 @@ func (d *digester) error(r *reply, body []byte) (keep bool, err error) {
 	l := d.l
 	f := errorFields(body)
 	if f.severity == "FATAL" || f.severity == "PANIC" {
+		if r == nil && l.conn.TxStatus == 'I' && !l.open && !l.begun && d.s.pinned == "" {
+			// It is about to be let go of: what becomes of it is not the client's business.
+			l.conn.Retire()
+			return false, nil
+		}
 		l.fatal = true
 		return !l.attempt.armed, nil
 	}

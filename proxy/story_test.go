@@ -511,6 +511,11 @@ func TestStories(t *testing.T) {
 			| B(,PENSTOCK_1) E() S
 			< E(FATAL)
 			= E(FATAL)`,
+		"FATAL behind the last answer is not the client's": `
+			> Q(select 1)
+			| Q(select 1)
+			< T C(SELECT 1) Z(I) E(FATAL)
+			= T C(SELECT 1) Z(I)`,
 		"FATAL passes": `
 			> Q(select 1)
 			| Q(select 1)

@@ -106,8 +106,8 @@ func (c *Cluster) pick(now time.Time, t *Trail, except int, set *Settings) Choic
 		return c.balancer.Pick(now, Position{}, excluded)
 	}
 	floor, only, state := c.resolve(t)
-	if only >= 0 && c.balancer.Leave(now, only) {
-		// Whatever it has shown, the primary has flushed before.
+	if only >= 0 && c.balancer.Leave(now, only) && c.answers(max(c.view.Load().Primary, 0)) {
+		// Whatever it has shown, the primary has flushed before, and can say so.
 		t.number = 0
 		t.floor.Committed(c.prober.NoteCommit())
 		only, state = -1, FloorUnknown

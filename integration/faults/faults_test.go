@@ -134,16 +134,10 @@ func fault(target string, c cut) (*pgtest.Faulty, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f.SetFault(&c.fault)
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for ctx.Err() == nil && f.Strikes() == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		f.SetFault(nil)
-	})
-	return f, func() { cancel(); wg.Wait(); f.Close() }, nil
+	once := c.fault
+	once.Once = true
+	f.SetFault(&once)
+	return f, f.Close, nil
 }
 
 func (b *bench) cutServer(at cut, tag string) error {

@@ -42,6 +42,7 @@ type Fault struct {
 	AtByte    int64 // used if AtFrame is 0
 	Action    Action
 	Delay     time.Duration
+	Once      bool // on the first connection that comes to its point, and no other
 }
 
 // Traffic is what passed through one connection of a Faulty.
@@ -157,10 +158,14 @@ func (f *Faulty) serve(ctx context.Context, client net.Conn) {
 	if f.fault != nil {
 		fault := *f.fault
 		c.fault = &fault
-		c.struck = func() {
+		c.struck = func() bool {
 			f.mu.Lock()
 			defer f.mu.Unlock()
+			if fault.Once && f.strikes > 0 {
+				return false
+			}
 			f.strikes++
+			return true
 		}
 	}
 	f.mu.Unlock()

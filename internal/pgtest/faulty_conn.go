@@ -15,7 +15,7 @@ type faultyConn struct {
 	// Immutable once pumped.
 	client, server net.Conn
 	fault          *Fault
-	struck         func()
+	struck         func() bool
 	ended          chan struct{} // closed by end
 
 	endOnce sync.Once
@@ -135,7 +135,9 @@ func (c *faultyConn) strikeIfDue(d Direction) bool {
 	if !due {
 		return true
 	}
-	c.struck()
+	if !c.struck() {
+		return true
+	}
 	switch f.Action {
 	case Delay:
 		select {
