@@ -345,3 +345,27 @@ func BenchmarkFloor(b *testing.B) {
 		}
 	}
 }
+
+// A host that is new is not measured yet. Taken for infinitely fast, it would get
+// everything at once.
+func TestANewHostIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	b := router.NewBalancer(router.BalanceOptions{}, []float64{1, 1}, new(router.Lag), rand.New(rand.NewPCG(1, 2)))
+	b.SetUp(now, 0, true)
+	for range 40 {
+		b.Start(0)
+		b.Done(now, 0, 5*time.Millisecond, false)
+		now = now.Add(time.Second)
+	}
+	b.SetUp(now, 1, true)
+	var picked [2]int
+	for range 64 {
+		c := b.Pick(now.Add(time.Second), router.Position{}, 0)
+		b.Start(c.Host)
+		picked[c.Host]++
+	}
+	if picked[1] == 0 || picked[1] > 64/3 {
+		t.Errorf("of 64 statements at once the new host got %d", picked[1])
+	}
+}
