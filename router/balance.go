@@ -164,11 +164,6 @@ func (b *Balancer) cost(now time.Time, h *balanced) float64 {
 // latencyOf is the EWMA, forgotten as time passes without news, so that a host
 // that was slow is tried again. mu is held.
 func (b *Balancer) latencyOf(now time.Time, h *balanced) float64 {
-	if h.samples < enoughSamples {
-		// Of a host that is new or was let in again little is known: taken for free,
-		// it would get everything at once.
-		return max(h.latency, b.othersLatency(h))
-	}
 	if h.samples == 0 {
 		return b.typical
 	}
@@ -177,19 +172,6 @@ func (b *Balancer) latencyOf(now time.Time, h *balanced) float64 {
 		return max(forgotten, min(h.latency, b.typical/2))
 	}
 	return h.latency
-}
-
-// othersLatency is the mean latency of the other hosts that are measured, 0 if
-// none is. mu is held.
-func (b *Balancer) othersLatency(h *balanced) float64 {
-	sum, n := 0.0, 0
-	for i := range b.hosts {
-		if o := &b.hosts[i]; o != h && o.up && o.samples >= enoughSamples {
-			sum += o.latency
-			n++
-		}
-	}
-	return sum / float64(max(n, 1))
 }
 
 // share grows from a tenth to 1 after a host came up. mu is held.

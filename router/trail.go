@@ -11,7 +11,14 @@ type Trail struct {
 	shown  uint64 // of the same read, until the primary is known to show as much, 0 = none
 	epoch  uint64 // of the host's monitor at that time
 	host   int
+	chosen int64 // when any host might have been chosen, Unix nanoseconds
+	free   bool  // any host is to be chosen from, even if that takes a probe
 }
+
+// stays is how long a session that reads without a pause stays with the replica
+// that it has read: it never lets a probe pass between two reads. Then it waits for
+// one, so that sessions come back to a replica that was away.
+const stays = 500 * time.Millisecond
 
 // freshEnough is how old a replica's position may be where something is asked
 // of it: a server that crashed may come back behind what it had shown.
@@ -51,8 +58,15 @@ func (c *Cluster) Pick(t *Trail, except int) (host int, wait bool, reason Reason
 		c.hosts[max(c.view.Load().Primary, 0)].kick()
 		return -1, true, ReasonFloorUnknown
 	}
+	if set.Consistency == ConsistencySession && now.UnixNano()-t.chosen > int64(stays) {
+		t.chosen, t.free = now.UnixNano(), true
+	}
 	choice := c.pick(now, t, except, set)
-	return choice.Host, choice.Host < 0 && worthWaiting(choice.Reason), choice.Reason
+	wait = choice.Host < 0 && worthWaiting(choice.Reason)
+	if !wait {
+		t.free = false
+	}
+	return choice.Host, wait, choice.Reason
 }
 
 // LoginHost returns a host to ask what a new client is to be told: the primary,
@@ -115,6 +129,9 @@ func (c *Cluster) pick(now time.Time, t *Trail, except int, set *Settings) Choic
 	if state == FloorUnknown {
 		return Choice{Host: -1, Reason: ReasonFloorUnknown, Wait: -1}
 	}
+	if only >= 0 && t.free {
+		return Choice{Host: -1, Reason: ReasonReplicasBehind, Wait: -1}
+	}
 	if only >= 0 {
 		excluded |= ^(uint64(1) << only)
 	}
@@ -157,6 +174,10 @@ func (c *Cluster) AwaitReplica(t *Trail, except int) (host int, reason Reason) {
 			return choice.Host, choice.Reason
 		}
 		waited := now.Sub(began)
+		if t.free && waited >= min(set.CausalWait, mostFree) {
+			t.free = false // it stays where it is
+			continue
+		}
 		if enough := waited >= set.CausalWait+mostWait; enough || waited >= set.CausalWait && c.primaryShows(t) && c.fallback.Spend(now) {
 			return -1, choice.Reason
 		}
@@ -172,6 +193,9 @@ func (c *Cluster) AwaitReplica(t *Trail, except int) (host int, reason Reason) {
 		}
 	}
 }
+
+// mostFree bounds the wait for a choice among all replicas.
+const mostFree = 3 * time.Millisecond
 
 // mostWait bounds the wait of a read that the primary should not have to answer.
 const mostWait = 100 * time.Millisecond
@@ -204,6 +228,10 @@ func (c *Cluster) Finish(host int, took time.Duration, failed bool) {
 // ReadAt notes that a session has been answered by a replica.
 func (c *Cluster) ReadAt(t *Trail, host int) {
 	m := c.hosts[host]
+	t.free = false
+	if t.chosen == 0 {
+		t.chosen = time.Now().UnixNano()
+	}
 	t.host, t.epoch, t.number, t.shown = host, m.epoch.Load(), m.prober.NoteCommit(), m.shown.NoteCommit()
 }
 
@@ -259,6 +287,7 @@ func (c *Cluster) primaryShows(t *Trail) bool {
 // DoneAt notes that a session has been answered by the primary, outside of a
 // transaction, and that it may have written.
 func (c *Cluster) DoneAt(t *Trail, host int, wrote bool) {
+	t.free = false
 	t.floor.Committed(c.prober.NoteCommit())
 	now := time.Now()
 	if wrote {
