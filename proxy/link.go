@@ -89,7 +89,11 @@ func linkOf(c *pool.Conn) *link {
 // it held, or fails with mu not held. Only run calls it.
 func (s *session) acquire() (*link, error) {
 	if s.route == nil {
-		return s.acquireFrom(s.pool)
+		l, err := s.acquireFrom(s.pool)
+		if err == nil {
+			s.match(l)
+		}
+		return l, err
 	}
 	l, err := s.acquireFor(&router.Decision{Target: router.TargetPrimary, Reason: router.ReasonNotUnderstood})
 	if err == nil {
@@ -99,7 +103,8 @@ func (s *session) acquire() (*link, error) {
 	return l, err
 }
 
-// acquireFrom links a server connection of a pool, like acquire.
+// acquireFrom links a server connection of a pool, like acquire, but leaves its
+// settings as they are: match is to follow.
 func (s *session) acquireFrom(p *pool.Pool) (*link, error) {
 	s.since = s.srv.clock()
 	s.pool = p
@@ -126,8 +131,6 @@ func (s *session) acquireFrom(p *pool.Pool) (*link, error) {
 	if s.mode == modeSession {
 		s.pinned = "session mode"
 	}
-	l.known = s.vars
-	s.match(l)
 	return l, nil
 }
 

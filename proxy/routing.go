@@ -301,6 +301,8 @@ func (s *session) acquireFor(d *router.Decision) (*link, error) {
 			// second sees what the first has done.
 			l.host, l.replica, l.took = host, d.Target == router.TargetReplica, 0
 			if s.fits(d, l) {
+				l.known = s.vars
+				s.match(l) // not before: it notes replies that are to come
 				r.cluster.Count(d)
 				if l.replica {
 					r.cluster.Start(host)
