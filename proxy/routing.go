@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -239,11 +240,11 @@ func (s *session) facts() router.Session {
 	r.looked, r.vars, r.extra = generation, s.vars, s.extra
 	name, _ := s.vars.Get("application_name")
 	encoding, _ := s.vars.Get("client_encoding")
-	strings, _ := s.vars.Get("standard_conforming_strings")
+	conforming, _ := s.vars.Get("standard_conforming_strings")
 	isolation, _ := s.extra.Get("default_transaction_isolation")
 	wish, _ := s.extra.Get("penstock.target")
 	r.known = router.Session{
-		ForeignSetting: strings != "on" || unsafeEncoding(encoding),
+		ForeignSetting: conforming != "on" || unsafeEncoding(encoding),
 		Serializable:   isolation == "serializable",
 		Startup:        r.startup,
 		Rules:          r.cluster.RulesFor(s.user, name),
@@ -436,9 +437,15 @@ func (s *session) endWait() error {
 // gone says whether the session is being ended. mu is held.
 func (s *session) gone() bool { return s.client.Killed() || s.phase == phaseGone }
 
+// isConnectError says whether a server could not be reached, or is going away
+// or not there yet, as it says itself at a login. Our own end is FATAL.
 func isConnectError(err error) bool {
-	var e *pgerr.Error
-	return errors.As(err, &e) && (e.Code == pgerr.CannotConnectNow || e.Code == pgerr.ConnectionFailure)
+	e, ok := errors.AsType[*pgerr.Error](err)
+	if !ok || e.Severity == pgerr.SeverityFatal {
+		return false
+	}
+	code := string(e.Code)
+	return strings.HasPrefix(code, "08") || code == "57P01" || code == "57P02" || code == "57P03"
 }
 
 // poolOf returns the session's pool of a host. mu is held.
