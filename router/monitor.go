@@ -141,7 +141,8 @@ func (m *monitor) ask(ctx context.Context, now time.Time) {
 	}
 	m.cluster.answered(m, o)
 	if m.verify.Swap(false) && o.InRecovery {
-		m.cluster.verified(m, m.compare(ctx))
+		m.compare(ctx)
+		m.cluster.verified()
 	}
 }
 

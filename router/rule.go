@@ -42,9 +42,14 @@ func (c *Cluster) answered(m *monitor, o Observation) {
 		c.lag.NotePrimary(o.At, Position{System: o.System, Timeline: o.Timeline, LSN: m.flushed})
 		c.roles.Acknowledged(at)
 	}
+	c.tellProbed()
+	c.mu.Unlock()
+}
+
+// tellProbed wakes those who wait for news of a host. mu is held.
+func (c *Cluster) tellProbed() {
 	close(c.probed)
 	c.probed = make(chan struct{})
-	c.mu.Unlock()
 }
 
 // covered is the position that covers what was acknowledged before a probe.
@@ -117,10 +122,7 @@ func (c *Cluster) publish(v *View) {
 
 func (c *Cluster) snapshotStale() {
 	c.flushes.Store(false) // the new primary may have other settings
-	select {
-	case c.reload <- struct{}{}:
-	default:
-	}
+	c.SchemaChanged()
 }
 
 // catalogEvery is how often the catalog's signature is compared.

@@ -32,28 +32,27 @@ func (m *monitor) replayed(at Position) {
 	m.before, m.covers = at, asked
 }
 
-// compare says whether the primary shows everything that this standby showed
+// compare finds out whether the primary shows everything that this standby showed
 // before: none of the transactions in progress there is committed here.
-func (m *monitor) compare(ctx context.Context) bool {
+func (m *monitor) compare(ctx context.Context) {
 	id, _ := m.shown.Begin(time.Now())
 	if id == 0 {
-		return true
+		return
 	}
 	open, err := m.openOnPrimary(ctx)
 	if err != nil {
 		m.hangUp()
 		m.shown.Failed(id)
-		return false
+		return
 	}
 	if open != "" {
 		committed, err := value(ctx, m.conn, strings.ReplaceAll(committedSQL, "XIDS", open))
 		if err != nil || committed != "0" {
 			m.shown.Failed(id)
-			return false
+			return
 		}
 	}
 	m.shown.Done(id, Position{LSN: 1})
-	return true
 }
 
 const openSQL = `SELECT pg_catalog.array_to_string(pg_catalog.array_agg(x), ',') FROM pg_catalog.pg_snapshot_xip(pg_catalog.pg_current_snapshot()) x`
@@ -108,9 +107,8 @@ func value(ctx context.Context, conn *pgconn.PgConn, sql string) (string, error)
 
 // verified tells those who wait that a standby has been compared with the
 // primary. Where the primary is behind they ask again.
-func (c *Cluster) verified(*monitor, bool) {
+func (c *Cluster) verified() {
 	c.mu.Lock()
-	close(c.probed)
-	c.probed = make(chan struct{})
+	c.tellProbed()
 	c.mu.Unlock()
 }
